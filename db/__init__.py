@@ -1,0 +1,1 @@
+"""Memory: tables, migrations, and the verbs of each table."""

@@ -1,0 +1,88 @@
+"""The connection to PostgreSQL."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_MS = 10_000
+STATEMENT_TIMEOUT_MS = 30_000
+PATIENCE_S = 60.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+
+log = structlog.get_logger()
+
+
+class DatabaseAway(Exception):
+    """The database did not answer for as long as we were willing to wait."""
+
+
+class Database:
+    """One engine per process; opened by the first use after a fork."""
+
+    def __init__(self, url: str, *, pool_size: int = 4) -> None:
+        self.engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=8,
+            pool_timeout=10,
+            pool_recycle=1800,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "application_name": "likeness",
+                "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=utc",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+            },
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Commits at the end, rolls back on any error."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def patiently(self, work: Callable[[Session], T], *, patience_s: float = PATIENCE_S) -> T:
+        """Do the work in a transaction of its own; again when the database went away.
+
+        `work` must bear being run twice: a lost answer does not tell whether the commit took place.
+        Raises DatabaseAway.
+        """
+        end = time.monotonic() + patience_s
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                with self.transaction() as session:
+                    return work(session)
+            except (DBAPIError, PoolTimeout) as error:
+                if not _passing(error):
+                    raise
+                if time.monotonic() + pause > end:
+                    raise DatabaseAway(f"the database was away for {patience_s:.0f} s") from error
+                log.warning("database away", error=type(error).__name__, pause_s=pause)
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def ping(self) -> None:
+        """Raises sqlalchemy.exc.OperationalError."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _passing(error: DBAPIError | PoolTimeout) -> bool:
+    """Lost connections, restarts, lock timeouts and deadlocks pass; a broken constraint does not."""
+    return isinstance(error, PoolTimeout | OperationalError) or bool(error.connection_invalidated)

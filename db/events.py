@@ -1,0 +1,58 @@
+"""Lifecycle events: written with the change they tell of."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import ids
+from db.models import Delivery, Event, Job
+from pipeline.state import EventType
+
+
+def tell(session: Session, job: Job, kind: EventType, *, stage: str | None = None, label: str | None = None) -> Event:
+    """Add the event to the job's story. The caller holds the job row's lock: so the sequence has no gaps."""
+    job.sequence += 1
+    event = Event(
+        id=ids.new("evt"),
+        job_id=job.id,
+        sequence=job.sequence,
+        type=kind.value,
+        state="pending" if job.callbacks else "unwanted",
+        data={
+            "job_id": job.id,
+            "sequence": job.sequence,
+            "kind": job.kind,
+            "route": job.route,
+            "status": job.status,
+            "progress": job.progress,
+            "stage": stage,
+            "label": label,
+            "gate": job.gate,
+            "result": job.result,
+            "error": job.error,
+            "metadata": job.snapshot.get("metadata", {}),
+        },
+    )
+    session.add(event)
+    return event
+
+
+def story(session: Session, job_id: str) -> list[tuple[Event, list[Delivery]]]:
+    """Every event of a job in order, each with its deliveries."""
+    events = session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.sequence)).all()
+    deliveries: dict[str, list[Delivery]] = {event.id: [] for event in events}
+    rows = session.scalars(select(Delivery).where(Delivery.event_id.in_(deliveries)).order_by(Delivery.id))
+    for row in rows:
+        deliveries[row.event_id].append(row)
+    return [(event, deliveries[event.id]) for event in events]
+
+
+def body(event: Event) -> dict[str, Any]:
+    """What is sent, but for the links to assets, which are signed when it is sent."""
+    return {
+        "type": event.type,
+        "timestamp": event.created_at.isoformat().replace("+00:00", "Z"),
+        "contract": "event/1",
+        "data": event.data,
+    }

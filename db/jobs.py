@@ -1,0 +1,303 @@
+"""Jobs: accepting, finding, advancing, ending."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db import events, ids
+from db.models import IdempotencyKey, Job, Record
+from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment
+from pipeline.graph import steps as route_steps
+from pipeline.outcome import Error
+from pipeline.routes import Plan, plan
+from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus
+
+UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
+SENT_GRACE = timedelta(seconds=30)
+LONGEST_GRACE = timedelta(minutes=30)
+
+
+class KeyReused(Exception):
+    """The idempotency key was used before for another payload."""
+
+
+class TooManyJobs(Exception):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the client has {most} active jobs, which is its limit")
+        self.most = most
+
+
+class JobEnded(Exception):
+    """The job is in a state in which this cannot be asked of it."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A validated request, ready to become a job. `digest` is that of the canonical payload and its address."""
+
+    client: str
+    kind: str
+    route: str
+    lane: str
+    snapshot: Mapping[str, Any]
+    request: Mapping[str, Any]
+    digest: str
+    key: str
+    wanted: bool
+    most_active: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The canvas that must be sent now."""
+
+    job_id: str
+    number: int
+    lane: str
+    tree: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What `advance` decided: a canvas to send, or none; `client` where there is something new to tell."""
+
+    launch: Launch | None = None
+    client: str | None = None
+
+
+def accept(session: Session, order: Order) -> tuple[Job, bool]:
+    """The job, and whether it is a replay.
+
+    Of two simultaneous first calls the second waits for the first's commit at the key's unique index, and is given the
+    first's job. Raises KeyReused, TooManyJobs.
+    """
+    if found := _replayed(session, order):
+        return found, True
+    active = select(func.count()).where(Job.client == order.client, Job.status.in_(ACTIVE))
+    if (session.scalar(active) or 0) >= order.most_active:
+        raise TooManyJobs(order.most_active)
+    with session.begin_nested() as savepoint:
+        job = _insert(session, order)
+        key = insert(IdempotencyKey).values(
+            client=order.client, key=order.key, request_digest=order.digest, job_id=job.id
+        )
+        if session.execute(key.on_conflict_do_nothing().returning(IdempotencyKey.key)).first():
+            return job, False
+        savepoint.rollback()
+    replayed = _replayed(session, order)
+    assert replayed is not None, "the key is held by a committed job"
+    return replayed, True
+
+
+def find(session: Session, job_id: str, *, client: str) -> Job | None:
+    return session.scalar(select(Job).where(Job.id == job_id, Job.client == client))
+
+
+def lock(session: Session, job_id: str) -> Job | None:
+    """Every move on a job is made under its row's lock."""
+    return session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+
+
+def page(
+    session: Session, *, client: str, status: str | None, kind: str | None, before: str | None, limit: int
+) -> Sequence[Job]:
+    """Newest first; ids sort by time, so the last id of a page is the cursor to the next."""
+    query = select(Job).where(Job.client == client).order_by(Job.id.desc()).limit(limit)
+    if status:
+        query = query.where(Job.status == status)
+    if kind:
+        query = query.where(Job.kind == kind)
+    if before:
+        query = query.where(Job.id < before)
+    return session.scalars(query).all()
+
+
+def steps(session: Session, job_id: str) -> Sequence[Record]:
+    """Every record of a job, in the route's order."""
+    return session.scalars(select(Record).where(Record.job_id == job_id).order_by(Record.place, Record.scene)).all()
+
+
+def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move:
+    """The one move: look at the records, and say what must be sent now, if anything.
+
+    `launch` names the canvas that asks; one that is no longer in force changes nothing.
+    """
+    job = lock(session, job_id)
+    if job is None or job.status not in ACTIVE or (launch is not None and launch != job.launch):
+        return Move()
+    made = plan(job.route, job.scenes)
+    statuses = _grow(session, job, made)
+    left = prune(made.tree, {key for key, status in statuses.items() if status in SATISFIED})
+    if left == EMPTY:
+        _complete(session, job, made)
+        return Move(client=job.client)
+    first = parts(left)[0]
+    if isinstance(first, Gate):
+        job.status = JobStatus.AWAITING_APPROVAL
+        job.gate = {"name": first.name, "stage": first.judges.name}
+        events.tell(session, job, EventType.APPROVAL_REQUIRED)
+        _touch(job)
+        return Move(client=job.client)
+    job.launch += 1
+    job.nudge_at = func.now() + UNSENT_GRACE
+    session.flush()
+    return Move(Launch(job.id, job.launch, job.lane, segment(left)), client=job.client if job.launch == 1 else None)
+
+
+def sent(session: Session, launch: Launch) -> None:
+    """The canvas is with the broker: give it time before the sweeper looks again."""
+    grace = func.least(SENT_GRACE * func.power(2, Job.nudges), LONGEST_GRACE)
+    statement = update(Job).where(Job.id == launch.job_id, Job.launch == launch.number)
+    session.execute(statement.values(nudge_at=func.now() + grace))
+
+
+def fail(session: Session, job: Job, error: Mapping[str, Any]) -> None:
+    """The job remembers its failed step. Siblings end what they are doing, and start nothing."""
+    job.status = JobStatus.FAILED
+    job.error = dict(error)
+    job.finished_at = func.now()
+    _touch(job)
+    events.tell(session, job, EventType.FAILED, stage=error["stage"])
+
+
+def cancel(session: Session, job_id: str, *, client: str) -> Job | None:
+    """No further step starts; the launch is fenced. Cancelling twice is harmless. Raises JobEnded."""
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.client == client).with_for_update())
+    if job is None or job.status == JobStatus.CANCELLED:
+        return job
+    if job.status in FINAL:
+        raise JobEnded(job.status)
+    job.status = JobStatus.CANCELLED
+    job.gate = None
+    job.launch += 1
+    job.finished_at = func.now()
+    idle = (StepStatus.PENDING, StepStatus.WAITING)
+    session.execute(
+        update(Record)
+        .where(Record.job_id == job.id, Record.status.in_(idle))
+        .values(status=StepStatus.CANCELLED, wake_at=None, message=None)
+    )
+    _touch(job)
+    events.tell(session, job, EventType.CANCELLED)
+    session.flush()
+    return job
+
+
+def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
+    """Active jobs that should have moved and have nothing in flight; each is given double the time before the next look."""
+    running = select(Record).where(
+        Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
+    )
+    waiting = select(Record).where(Record.job_id == Job.id, Record.status == StepStatus.WAITING)
+    found = (
+        select(Job.id)
+        .where(Job.status.in_(ACTIVE), Job.nudge_at <= func.now(), ~running.exists(), ~waiting.exists())
+        .order_by(Job.nudge_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    chosen = session.scalars(found).all()
+    later = func.now() + func.least(UNSENT_GRACE * func.power(2, Job.nudges + 1), LONGEST_GRACE)
+    session.execute(update(Job).where(Job.id.in_(chosen)).values(nudge_at=later, nudges=func.least(Job.nudges + 1, 16)))
+    return chosen
+
+
+def moved(job: Job) -> None:
+    """Something happened: the sweeper's patience starts anew."""
+    job.nudge_at = func.now() + SENT_GRACE
+    job.nudges = 0
+    _touch(job)
+
+
+def problem(step: str, error: Error, *, attempts: int, provider: str | None) -> dict[str, Any]:
+    """A step's failure as the job tells it."""
+    return {
+        "stage": step,
+        "code": error.code,
+        "message": error.message,
+        "retryable": error.retryable,
+        "attempts": attempts,
+        "provider": provider,
+        "details": dict(error.details),
+    }
+
+
+def _replayed(session: Session, order: Order) -> Job | None:
+    query = select(IdempotencyKey).where(IdempotencyKey.client == order.client, IdempotencyKey.key == order.key)
+    key = session.scalar(query)
+    if key is None:
+        return None
+    if key.request_digest != order.digest:
+        raise KeyReused
+    return session.get(Job, key.job_id)
+
+
+def _insert(session: Session, order: Order) -> Job:
+    job = Job(
+        id=ids.new("job"),
+        client=order.client,
+        kind=order.kind,
+        route=order.route,
+        lane=order.lane,
+        snapshot=dict(order.snapshot),
+        request=dict(order.request),
+        status=JobStatus.ACCEPTED,
+        sequence=0,
+        progress=0.0,
+        launch=0,
+        callbacks=order.wanted,
+        nudge_at=func.now() + UNSENT_GRACE,
+    )
+    session.add(job)
+    session.flush()
+    _grow(session, job, plan(order.route))
+    events.tell(session, job, EventType.ACCEPTED)
+    session.flush()
+    return job
+
+
+def _grow(session: Session, job: Job, made: Plan) -> dict[str, str]:
+    """The status of every step, with a record for each that had none."""
+    known = dict(session.execute(select(Record.step, Record.status).where(Record.job_id == job.id)).all())
+    places = {stage: place for place, stage in enumerate(dict.fromkeys(step.stage for step in route_steps(made.route)))}
+    missing = [
+        {
+            "job_id": job.id,
+            "step": key,
+            "stage": step.stage.name,
+            "scene": step.scene,
+            "place": places[step.stage],
+            "status": StepStatus.PENDING,
+        }
+        for key, step in made.steps.items()
+        if key not in known
+    ]
+    if missing:
+        session.execute(insert(Record).values(missing).on_conflict_do_nothing())
+    return known | {row["step"]: row["status"] for row in missing}
+
+
+def _complete(session: Session, job: Job, made: Plan) -> None:
+    last = select(Record.output).where(Record.job_id == job.id, Record.step == made.last)
+    job.result = session.scalar(last)
+    job.status = JobStatus.COMPLETED
+    job.progress = 1.0
+    job.error = None
+    job.finished_at = func.now()
+    _touch(job)
+    events.tell(session, job, EventType.COMPLETED)
+
+
+def _touch(job: Job) -> None:
+    job.updated_at = func.now()
+
+

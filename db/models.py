@@ -1,0 +1,224 @@
+"""The tables."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        Decimal: Numeric(14, 4),
+    }
+
+
+class Job(Base):
+    """One request being served."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "client", "id"),
+        Index("ix_jobs_client_active", "client", postgresql_where=text("status IN ('accepted', 'running')")),
+        Index("ix_jobs_nudge_at_active", "nudge_at", postgresql_where=text("status IN ('accepted', 'running')")),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    route: Mapped[str] = mapped_column(String(32))
+    lane: Mapped[str] = mapped_column(String(16))
+    # JSON, not JSONB: what was accepted is kept as it came, key order and number spelling included
+    snapshot: Mapped[Any] = mapped_column(JSON)
+    # the same with every default of its day filled in: what the stages read
+    request: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(20))
+    launch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    scenes: Mapped[int | None]
+    progress: Mapped[float] = mapped_column(Float, server_default=text("0"))
+    sequence: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    gate: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+    cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    # the sweeper looks at a job that has not moved by then; each vain look doubles the pause
+    nudge_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    nudges: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # whether the client is told of this job; off for ever once its endpoint answered 410
+    callbacks: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """A client's key, bound to what it was first used for."""
+
+    __tablename__ = "idempotency_keys"
+
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_digest: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class Record(Base):
+    """What is known of a step."""
+
+    __tablename__ = "records"
+    __table_args__ = (
+        Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),
+    )
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[str] = mapped_column(String(80), primary_key=True)
+    stage: Mapped[str] = mapped_column(String(40))
+    scene: Mapped[int | None]
+    place: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    tried: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    variation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    owner: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+    wake_at: Mapped[datetime | None]
+    message: Mapped[dict[str, Any] | None]
+    input: Mapped[dict[str, Any] | None]
+    input_digest: Mapped[str | None] = mapped_column(String(64))
+    output: Mapped[dict[str, Any] | None]
+    output_input_digest: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[dict[str, Any] | None]
+    provider: Mapped[str | None] = mapped_column(String(40))
+    cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One try at a step that has ended, whatever came of it."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[str] = mapped_column(String(80), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+    error: Mapped[dict[str, Any] | None]
+    provider: Mapped[str | None] = mapped_column(String(40))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+
+
+class AssetRow(Base):
+    """An immutable file: what it is, and the attempt that made it (none: uploaded)."""
+
+    __tablename__ = "assets"
+    __table_args__ = (Index(None, "client", "id"), Index(None, "job_id"), Index(None, "sha256"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(40))
+    media_type: Mapped[str] = mapped_column(String(80))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    facts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    step: Mapped[str | None] = mapped_column(String(80))
+    attempt: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AssetEdge(Base):
+    """This asset was made from that one."""
+
+    __tablename__ = "asset_edges"
+
+    asset_id: Mapped[str] = mapped_column(ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True)
+    source_id: Mapped[str] = mapped_column(ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class AvatarRow(Base):
+    """A reusable identity."""
+
+    __tablename__ = "avatars"
+    __table_args__ = (Index(None, "client", "id"), UniqueConstraint("job_id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    neutral: Mapped[dict[str, Any]]
+    sheet: Mapped[dict[str, Any]]
+    consent: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Event(Base):
+    """What the product backend is told; the body is kept as it is signed."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("job_id", "sequence"),
+        CheckConstraint("state IN ('pending', 'delivered', 'dead', 'unwanted')", name="state"),
+        Index("ix_events_due_at_pending", "due_at", postgresql_where=text("state = 'pending'")),
+        Index("ix_events_job_id_sequence_pending", "job_id", "sequence", postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    type: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(12))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # held by the worker that delivers it / last announced to the queue by the sweeper
+    lease_until: Mapped[datetime | None]
+    announced_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Delivery(Base):
+    """One attempt to tell an event."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    status: Mapped[int | None]
+    latency_ms: Mapped[int]
+    answer: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,67 @@
+"""How an attempt ended: data, so that one write can tell it."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pipeline.errors import StageError
+
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The stage's output."""
+
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It went wrong in a way that may pass: try again after a pause."""
+
+    after: timedelta
+    error: "Error"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It has not gone wrong: something outside is not ready yet."""
+
+    after: timedelta
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: "Error"
+
+
+Outcome = Done | Again | Wait | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What a record keeps of a failure: safe to show to the caller."""
+
+    code: str
+    message: str
+    retryable: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judge(error: StageError, *, tried: int, tries: int) -> Again | Failed:
+    """What follows from an error at the `tried`-th of at most `tries` attempts."""
+    fact = Error(error.code, error.message, error.retryable, error.details)
+    if not error.retryable or tried >= tries:
+        return Failed(fact)
+    return Again(pause(tried), fact)
+
+
+def pause(tried: int) -> timedelta:
+    """Exponential, with full jitter above the half, so that many failures do not come back together."""
+    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tried - 1))
+    return timedelta(seconds=longest * random.uniform(0.5, 1.0))

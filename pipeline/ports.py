@@ -1,0 +1,245 @@
+"""What stages need from the world: capabilities, which adapters give, and ports, which the house gives.
+
+Seconds are floats from the start of the scene, sizes are pixels, colours are `#rrggbb`.
+Every method may raise a `pipeline.errors.StageError`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from pipeline.assets import Asset
+from pipeline.timeline import Cue, Word
+
+if TYPE_CHECKING:
+    from pipeline.snapshots import Person, PhotoSource
+
+CAPABILITIES: dict[str, type] = {}
+P = TypeVar("P", bound=type)
+
+
+def capability(name: str) -> Callable[[P], P]:
+    """Declare a Protocol that adapters implement; `name` is its key in `LIKENESS_PROVIDERS`."""
+
+    def register(protocol: P) -> P:
+        CAPABILITIES[name] = protocol
+        return protocol
+
+    return register
+
+
+# --- what the house gives -----------------------------------------------------------------
+
+
+class AssetStore(Protocol):
+    """The files of one step's attempt: reads any asset, keeps new ones with their lineage."""
+
+    def open(self, asset: Asset) -> AbstractContextManager[Path]:
+        """A local file with the asset's bytes, checked against its digest. Read only. Raises AssetDamaged."""
+        ...
+
+    def keep(
+        self, file: Path, *, kind: str, media_type: str, facts: Mapping[str, Any] | None = None,
+        made_from: Sequence[Asset] = (),
+    ) -> Asset:
+        """Copy the file into the store. `facts` are measured (`width`, `height`, `seconds`, `fps` …), never planned."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """An empty folder that is gone afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Neutral:
+    """The identity's picture: face front, mouth closed, plain background; `cutout` is the aligned person with alpha."""
+
+    image: Asset
+    cutout: Asset | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An avatar that exists, at one version."""
+
+    avatar_id: str
+    version: int
+    name: str
+    neutral: Neutral
+
+
+class Identities(Protocol):
+    """The client's avatars. Bound to one job: saving twice saves once."""
+
+    def save(self, person: "Person", neutral: Neutral, sheet: Asset) -> str:
+        """The id of the avatar that this job makes."""
+        ...
+
+    def load(self, avatar_id: str) -> Identity:
+        """Raises IdentityMissing."""
+        ...
+
+
+class MediaSource(Protocol):
+    """Input files, by reference. Bound to one client: another's assets do not exist here."""
+
+    def take(self, source: "PhotoSource") -> Asset:
+        """The uploaded asset, or what the address gives, kept. Raises FetchRefused, FetchFailed, AssetDamaged."""
+        ...
+
+
+# --- what adapters give -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReport:
+    """What was measured on a photo that can become an avatar."""
+
+    width: int
+    height: int
+    eye_distance: float
+    yaw: float
+    roll: float
+    sharpness: float
+    luma: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Speech, and what the renderer and the captions need to know of it.
+
+    `audio` is a mono WAV; `phonemes` a JSON asset: `{"seconds", "phonemes": [{"symbol", "start", "end", "stress"}]}`.
+    """
+
+    audio: Asset
+    phonemes: Asset
+    seconds: float
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The picture's shape, and what is always written on it."""
+
+    width: int
+    height: int
+    fps: int
+    label: str | None = "AI-generated"
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A video whose measured length is `frames / fps` seconds."""
+
+    video: Asset
+    frames: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedScene:
+    """A planner's answer for one scene: untrusted until checked."""
+
+    transcript: str
+    background: str
+    shot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished video and what was measured on it."""
+
+    video: Asset
+    thumbnail: Asset
+    seconds: float
+    loudness_lufs: float
+    true_peak_dbtp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    vtt: Asset
+    srt: Asset
+
+
+@capability("photo")
+class PhotoInspector(Protocol):
+    def inspect(self, photo: Asset) -> FaceReport:
+        """Measure the one face. Raises UnreadableImage, ImageTooLarge, NoFace, SeveralFaces, UnusableFace."""
+        ...
+
+
+@capability("neutral_image")
+class NeutralMaker(Protocol):
+    def neutral(self, photo: Asset, *, background: str) -> Neutral:
+        """The person upright, mouth closed, on the plain `background` colour."""
+        ...
+
+
+@capability("character_sheet")
+class SheetMaker(Protocol):
+    def sheet(self, neutral: Neutral, *, name: str) -> Asset:
+        """One labelled picture of the person's expressions."""
+        ...
+
+
+@capability("script")
+class ScriptWriter(Protocol):
+    def write(self, brief: str, *, seconds: float, tone: str) -> str:
+        """A script of about `seconds` of speech."""
+        ...
+
+
+@capability("storyboard")
+class StoryboardPlanner(Protocol):
+    def plan(self, script: str, *, scenes: int, background: str) -> tuple[PlannedScene, ...]:
+        """At most `scenes` scenes whose transcripts together are the script, word for word."""
+        ...
+
+
+@capability("speech")
+class SpeechSynthesizer(Protocol):
+    def speak(self, text: str, *, seed: int) -> Utterance:
+        """Say the text. Raises TextNotSpeakable."""
+        ...
+
+
+@capability("background")
+class BackgroundMaker(Protocol):
+    def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
+        """A picture to stand behind the avatar."""
+        ...
+
+
+@capability("lip_sync")
+class TalkingPortrait(Protocol):
+    def speak(
+        self, neutral: Neutral, speech: Utterance, *, backdrop: Asset, shot: str, frame: Frame, cues: Sequence[Cue], seed: int
+    ) -> Footage:
+        """Make the avatar say the speech. `shot` is `wide`, `medium` or `close`; `cues` are burned in; the footage is as
+        long as the speech, rounded up to a whole frame, with its sound."""
+        ...
+
+
+@capability("editing")
+class VideoEditor(Protocol):
+    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
+        """Join the clips without encoding the picture again; each scene's sound starts with its first frame."""
+        ...
+
+
+@capability("enhancement")
+class VideoEnhancer(Protocol):
+    def enhance(self, video: Footage, *, frame: Frame, marks: Mapping[str, str], thumbnail_at: float) -> Finished:
+        """Even out the loudness (-16 LUFS), mark the file as synthetic, put its index first, take a thumbnail."""
+        ...
+
+
+@capability("captions")
+class CaptionWriter(Protocol):
+    def write(self, cues: Sequence[Cue]) -> Captions:
+        """The cues as WebVTT and SubRip files."""
+        ...

@@ -1,0 +1,91 @@
+"""The routes: which stages a job runs, in which order."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from pipeline.graph import EachScene, Node, Step, each_scene, expand, par, parts, seq, steps
+from pipeline.snapshots import AvatarSnapshot, OutputSnapshot
+from pipeline.stages.background import background
+from pipeline.stages.character_sheet import character_sheet
+from pipeline.stages.enhance import enhance
+from pipeline.stages.lip_sync import lip_sync
+from pipeline.stages.load_identity import load_identity
+from pipeline.stages.neutral_image import neutral_image
+from pipeline.stages.persist_identity import persist_identity
+from pipeline.stages.publish import publish
+from pipeline.stages.script import script
+from pipeline.stages.speech import speech
+from pipeline.stages.stitch import stitch
+from pipeline.stages.storyboard import storyboard
+from pipeline.stages.validate_images import validate_images
+from pipeline.wiring import Source, check, origins, predecessors, scene_source
+
+SCENE = seq(par(speech, background), lip_sync)
+
+ROUTES: dict[str, Node] = {
+    "avatar_creation": seq(validate_images, neutral_image, character_sheet, persist_identity),
+    "single_scene": seq(load_identity, script, storyboard, each_scene(SCENE), stitch, enhance, publish),
+    "multi_scene": seq(load_identity, script, storyboard, each_scene(SCENE), stitch, enhance, publish),
+}
+GIVEN: dict[str, type] = {
+    "avatar_creation": AvatarSnapshot,
+    "single_scene": OutputSnapshot,
+    "multi_scene": OutputSnapshot,
+}
+for _name, _route in ROUTES.items():
+    check(_route, given=GIVEN[_name])
+
+STAGES = {step.stage.name: step.stage for route in ROUTES.values() for step in steps(route)}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A route grown to its number of scenes (None: not known yet), and what was derived from it."""
+
+    name: str
+    scenes: int | None
+
+    @cached_property
+    def route(self) -> Node:
+        return ROUTES[self.name]
+
+    @cached_property
+    def given(self) -> type:
+        return GIVEN[self.name]
+
+    @cached_property
+    def tree(self) -> Node:
+        return expand(self.route, self.scenes)
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The steps whose place in the job is known, by key, in order."""
+        known = seq(*(part for part in parts(self.tree) if not isinstance(part, EachScene)))
+        return {step.key: step for step in steps(known)}
+
+    @cached_property
+    def origins(self) -> dict[str, dict[str, Source]]:
+        """By step key and parameter: where the value lies."""
+        return {key: origins(self.tree, step, given=self.given) for key, step in self.steps.items()}
+
+    @cached_property
+    def predecessors(self) -> dict[str, frozenset[str]]:
+        """By step key: whose outputs it reads."""
+        return {key: predecessors(self.tree, step, given=self.given) for key, step in self.steps.items()}
+
+    @cached_property
+    def storyboard(self) -> str | None:
+        """The key of the step whose output lists the scenes."""
+        source = scene_source(self.route)
+        return source.key if source else None
+
+    @cached_property
+    def last(self) -> str:
+        """The key of the step whose output is the job's result."""
+        return list(self.steps)[-1]
+
+
+@lru_cache(maxsize=256)
+def plan(route: str, scenes: int | None = None) -> Plan:
+    """The plan of a route; cached, because every claim asks for it."""
+    return Plan(route, scenes)

@@ -1,0 +1,1 @@
+"""One stage each: what it makes, and the function that makes it."""

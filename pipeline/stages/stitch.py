@@ -1,0 +1,17 @@
+"""The scenes become one video."""
+
+from dataclasses import dataclass
+
+from pipeline.ports import Footage, Frame, Utterance, VideoEditor
+from pipeline.stage import minutes, stage
+from pipeline.stages.lip_sync import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    footage: Footage
+
+
+@stage(label="Stitching video", limit=minutes(10), heavy=True)
+def stitch(clips: tuple[Clip, ...], speeches: tuple[Utterance, ...], frame: Frame, *, editor: VideoEditor) -> Cut:
+    return Cut(editor.stitch([clip.footage for clip in clips], speeches, frame=frame))

@@ -1,0 +1,124 @@
+"""The operator's contract: environment variables become Settings, or one clear message names all that is wrong."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from pipeline.ports import CAPABILITIES
+from pipeline.settings import Client, Settings
+
+
+class SettingsInvalid(Exception):
+    """The process must not start; the message has one line for each variable."""
+
+
+class ClientSchema(Schema):
+    name = fields.String(required=True, validate=validate.Regexp(r"^[A-Za-z0-9_.-]{1,64}$"))
+    token_sha256 = fields.List(
+        fields.String(validate=validate.Regexp(r"^[0-9a-f]{64}$", error="must be 64 lower-case hex digits")),
+        required=True,
+        validate=validate.Length(min=1),
+    )
+    callback_url = fields.Url(load_default=None, allow_none=True, require_tld=False, schemes={"http", "https"})
+    callback_prefixes = fields.List(fields.Url(require_tld=False, schemes={"http", "https"}), load_default=list)
+    callback_secrets = fields.List(fields.String(validate=validate.Regexp(r"^whsec_[A-Za-z0-9+/=]{24,}$")), load_default=list)
+    max_active_jobs = fields.Integer(load_default=1000, validate=validate.Range(min=1))
+
+
+REQUIRED = ("LIKENESS_DATABASE_URL", "LIKENESS_BROKER_URL", "LIKENESS_SIGNING_KEY")
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingsInvalid, which names every missing or malformed variable and no value."""
+    problems = [f"{name} is not set" for name in REQUIRED if not environ.get(name)]
+
+    def parse(name: str, convert: Callable[[str], Any], default: Any) -> Any:
+        text = environ.get(name)
+        if not text:
+            return default
+        try:
+            return convert(text)
+        except (ValueError, TypeError, ValidationError) as error:
+            detail = error.messages if isinstance(error, ValidationError) else "is malformed"
+            problems.append(f"{name} {detail}")
+            return default
+
+    values = {
+        "storage_url": environ.get("LIKENESS_STORAGE_URL") or "var/assets",
+        "clients": parse("LIKENESS_CLIENTS", _clients, ()),
+        "providers": parse("LIKENESS_PROVIDERS", _providers, {name: ("local",) for name in CAPABILITIES}),
+        "media_hosts": parse("LIKENESS_MEDIA_HOSTS", _words, ()),
+        "callback_allow_private": parse("LIKENESS_CALLBACK_ALLOW_PRIVATE", _switch, False),
+        "callback_schedule_s": parse("LIKENESS_CALLBACK_SCHEDULE_S", _pauses, Settings.__dataclass_fields__["callback_schedule_s"].default),
+        "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, Settings.__dataclass_fields__["max_upload_bytes"].default),
+        "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, Settings.__dataclass_fields__["url_lifetime_s"].default),
+        "public_url": environ.get("LIKENESS_PUBLIC_URL") or None,
+    }
+    key = environ.get("LIKENESS_SIGNING_KEY", "")
+    if key and len(key) < 32:
+        problems.append("LIKENESS_SIGNING_KEY must have at least 32 characters")
+    if problems:
+        raise SettingsInvalid("\n".join(problems))
+    return Settings(
+        database_url=environ["LIKENESS_DATABASE_URL"], broker_url=environ["LIKENESS_BROKER_URL"], signing_key=key, **values
+    )
+
+
+def _clients(text: str) -> tuple[Client, ...]:
+    loaded = ClientSchema(many=True).load(_json(text, list))
+    names = [each["name"] for each in loaded]
+    if len(set(names)) < len(names):
+        raise ValidationError("names a client twice")
+    for each in loaded:
+        if each["callback_url"] and not each["callback_secrets"]:
+            raise ValidationError(f"client {each['name']} has a callback_url but no callback_secrets to sign with")
+    return tuple(Client(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()}) for each in loaded)
+
+
+def _providers(text: str) -> dict[str, tuple[str, ...]]:
+    chosen = _json(text, dict)
+    if unknown := sorted(set(chosen) - set(CAPABILITIES)):
+        raise ValidationError(f"names unknown capabilities {unknown}; known are {sorted(CAPABILITIES)}")
+    for capability, names in chosen.items():
+        if not (isinstance(names, list) and names and all(isinstance(name, str) and all(map(str.isidentifier, name.split("."))) for name in names)):
+            raise ValidationError(f"must map {capability} to a list of adapter names")
+    return {name: tuple(chosen.get(name, ("local",))) for name in CAPABILITIES}
+
+
+def _json(text: str, kind: type) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValidationError(f"is not JSON (line {error.lineno}, column {error.colno})") from None
+    if not isinstance(value, kind):
+        raise ValidationError(f"must be a JSON {'list' if kind is list else 'object'}")
+    return value
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip().lower() for word in text.split(",") if word.strip())
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValidationError("must be on or off")
+
+
+def _pauses(text: str) -> tuple[float, ...]:
+    return tuple(_positive(float(word)) for word in text.split(","))
+
+
+def _count(text: str) -> int:
+    return int(_positive(int(text)))
+
+
+def _positive(number: float) -> float:
+    if number <= 0:
+        raise ValidationError("must be above zero")
+    return number

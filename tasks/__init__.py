@@ -1,0 +1,1 @@
+"""The hands: Celery tasks that claim, attempt and record."""

@@ -1,0 +1,88 @@
+"""One attempt at a step: the only place that touches the world, never inside a transaction."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from db import records
+from db.assets import NewAsset
+from db.database import DatabaseAway
+from db.records import Claim
+from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
+from pipeline.outcome import Done, Outcome, judge
+from schemas import records as codec
+from tasks.house import House
+from tasks.tools import Toolbox
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    outcome: Outcome
+    made: list[NewAsset]
+    provider: str | None
+
+
+def attempt(house: House, held: Claim) -> Attempted:
+    """Run the stage. Whatever it raises becomes data; only a lost database is somebody else's matter (DatabaseAway)."""
+    toolbox = Toolbox(house, held)
+    stage = held.step.stage
+    try:
+        inputs = {
+            read.name: codec.load(held.inputs[read.name], tuple[read.type, ...] if read.many else read.type)  # type: ignore[name-defined]
+            for read in stage.reads
+            if held.inputs[read.name] is not None
+        }
+        with _renewed(house, held):
+            output = stage.run(**dict.fromkeys((read.name for read in stage.reads), None) | inputs, **toolbox.tools())
+        return Attempted(Done(output), toolbox.assets.made, toolbox.provider)
+    except DatabaseAway:
+        raise
+    except StageError as error:
+        failure = error
+    except SoftTimeLimitExceeded:
+        failure = TimeLimitExceeded(f"{stage.label} took longer than {stage.limit}.")
+    except MemoryError:
+        # Celery would let it kill the worker, and the redelivered message the next one
+        failure = OutOfMemory(f"{stage.label} needed more memory than this worker has.")
+    except (Exception, SystemExit):
+        log.exception("stage crashed", job=held.job_id, step=held.step.key, attempt=held.attempt)
+        return Attempted(crashed(held), [], toolbox.provider)
+    outcome = judge(failure, tried=held.tried + 1, tries=stage.tries)
+    return Attempted(outcome, [], toolbox.provider)
+
+
+def crashed(held: Claim) -> Outcome:
+    """A fault of ours: the log has the trace, the caller a sentence."""
+    failure = StageCrashed(f"{held.step.stage.label} failed for a reason of our own; it is in our log.")
+    return judge(failure, tried=held.tried + 1, tries=held.step.stage.tries)
+
+
+@contextmanager
+def _renewed(house: House, held: Claim) -> Iterator[None]:
+    """Hold the step's lease while the stage runs."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(records.RENEWAL_S):
+            try:
+                with house.database.transaction() as session:
+                    if not records.renew(session, held):
+                        log.warning("lease lost", job=held.job_id, step=held.step.key, attempt=held.attempt)
+                        return
+            except Exception as error:
+                # the next renewal may come in time; if none does, the lease is there to end
+                log.warning("lease not renewed", job=held.job_id, step=held.step.key, error=type(error).__name__)
+
+    thread = threading.Thread(target=renew, name=f"lease {held.step.key}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,58 @@
+"""Telling product backends: signed Standard Webhooks, in order per job."""
+
+import json
+from datetime import UTC, datetime
+
+import structlog
+from standardwebhooks import Webhook
+
+from db import outbox
+from db.outbox import Answer, Letter
+from pipeline.settings import Client
+from providers import webhook
+from tasks.app import app
+from tasks.house import House, house
+
+MOST_AT_ONCE = 50  # then another job's events have their turn
+
+log = structlog.get_logger()
+
+
+@app.task(name="deliver")
+def deliver(job_id: str) -> None:
+    """Deliver what is due of a job, one after the other; stop at the first that is not taken."""
+    at = house()
+    for _ in range(MOST_AT_ONCE):
+        letter = at.database.patiently(lambda session: outbox.take(session, job_id))
+        if letter is None:
+            return
+        answer = _post(at, letter)
+        delivered = at.database.patiently(
+            lambda session, letter=letter, answer=answer: outbox.settle(
+                session, letter.event_id, answer, schedule=at.settings.callback_schedule_s
+            )
+        )
+        log.info("event sent", job=job_id, event=letter.event_id, status=answer.status, delivered=delivered)
+
+
+def _post(at: House, letter: Letter) -> Answer:
+    client = at.settings.client(letter.client)
+    if client is None or client.callback_url is None:
+        return Answer(None, 0, "the client has no callback URL any more")
+    body = json.dumps(at.links.present(letter.body), ensure_ascii=False, separators=(",", ":"))
+    reply = webhook.post(
+        client.callback_url,
+        body.encode(),
+        {"Content-Type": "application/json", **signed(client, letter.event_id, body, datetime.now(UTC))},
+        allow_private=at.settings.callback_allow_private,
+    )
+    return Answer(reply.status, reply.latency_ms, reply.text)
+
+
+def signed(client: Client, event_id: str, body: str, at: datetime) -> dict[str, str]:
+    """The headers of a Standard Webhook; with every secret of the client, so that one can be rotated."""
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(secret).sign(event_id, at, body) for secret in client.callback_secrets),
+    }

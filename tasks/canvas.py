@@ -1,0 +1,49 @@
+"""A tree of steps becomes a Celery canvas: `seq` → chain, `par` → group, hence chord where something follows."""
+
+from celery import Celery, chain, group
+from celery.canvas import Signature
+
+from pipeline.graph import Node, Par, Seq, Step
+from db.jobs import Launch
+
+LIGHT_SLACK_S = 120  # one message may carry several light steps after its first
+KILL_SLACK_S = 60
+
+
+def compile(app: Celery, launch: Launch) -> Signature:
+    """The canvas of a launch; it ends by asking what is next."""
+    return chain(_compile(app, launch, launch.tree), _advance(app, launch))
+
+
+def _compile(app: Celery, launch: Launch, node: Node) -> Signature:
+    if isinstance(node, Step):
+        return _step(app, launch, node)
+    if isinstance(node, Par):
+        return group(*(_compile(app, launch, part) for part in node.parts))
+    assert isinstance(node, Seq), "a segment holds neither gates nor unknown scenes"
+    return chain(*(_compile(app, launch, part) for part in node.parts))
+
+
+def _step(app: Celery, launch: Launch, step: Step) -> Signature:
+    limit = step.stage.limit.total_seconds() + LIGHT_SLACK_S
+    return app.signature(
+        step.stage.name,
+        args=(launch.job_id, step.key, launch.number),
+        immutable=True,
+        queue=launch.lane,
+        routing_key=f"{launch.lane}.{step.stage.name}",
+        argsrepr=f"(job={launch.job_id}, step={step.key}, launch={launch.number})",
+        soft_time_limit=limit,
+        time_limit=limit + KILL_SLACK_S,
+    )
+
+
+def _advance(app: Celery, launch: Launch) -> Signature:
+    return app.signature(
+        "advance",
+        args=(launch.job_id, launch.number),
+        immutable=True,
+        queue=launch.lane,
+        routing_key=f"{launch.lane}.advance",
+        argsrepr=f"(job={launch.job_id}, launch={launch.number})",
+    )

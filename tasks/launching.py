@@ -1,0 +1,45 @@
+"""Sending canvases and announcing events: always after the commit, and never the only way.
+
+If the broker is away, the commit stands and the sweeper sends later.
+"""
+
+import structlog
+from kombu.exceptions import OperationalError
+
+from db import jobs
+from tasks import canvas
+from tasks.app import app
+from tasks.house import house
+
+log = structlog.get_logger()
+
+
+def launch(job_id: str, *, number: int | None = None) -> None:
+    """Advance the job and send what runs next. `number` names the launch that asks: an older one changes nothing."""
+    database = house().database
+    move = database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
+    if move.launch is not None:
+        try:
+            canvas.compile(app, move.launch).apply_async()
+        except OperationalError as error:
+            log.warning("canvas not sent", job=job_id, launch=move.launch.number, error=type(error).__name__)
+        else:
+            made = move.launch
+            database.patiently(lambda session: jobs.sent(session, made))
+    if move.client is not None:
+        announce(move.client, job_id)
+
+
+def announce(client: str, job_id: str) -> None:
+    """Ask a callback worker to deliver the job's next events, if the client wants any."""
+    if house().wanted(client):
+        announce_job(job_id)
+
+
+def announce_job(job_id: str) -> None:
+    try:
+        app.send_task(
+            "deliver", args=(job_id,), queue="callback", routing_key="callback.deliver", argsrepr=f"(job={job_id})"
+        )
+    except OperationalError as error:
+        log.warning("events not announced", job=job_id, error=type(error).__name__)

@@ -1,0 +1,54 @@
+"""Monitoring events of steps that had no message of their own, so that Flower shows every step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from celery.app.task import Task
+
+from db.records import Claim
+from pipeline.outcome import Done, Outcome
+
+
+@dataclass(slots=True)
+class Sighting:
+    outcome: Outcome | None = None
+
+
+@contextmanager
+def seen(task: Task, task_id: str, held: Claim) -> Iterator[Sighting]:
+    """Celery itself reports the step that a message names; the ones after it are reported here."""
+    sighting = Sighting()
+    if task_id == task.request.id or not task.app.conf.worker_send_task_events:
+        yield sighting
+        return
+    with task.app.events.default_dispatcher(hostname=task.request.hostname) as dispatcher:
+        dispatcher.send("task-received", **_told(task, task_id, held))
+        dispatcher.send("task-started", uuid=task_id)
+    start = monotonic()
+    yield sighting
+    with task.app.events.default_dispatcher(hostname=task.request.hostname) as dispatcher:
+        if isinstance(sighting.outcome, Done):
+            dispatcher.send("task-succeeded", uuid=task_id, result="None", runtime=monotonic() - start)
+        else:
+            dispatcher.send("task-failed", uuid=task_id, exception=type(sighting.outcome).__name__, traceback="")
+
+
+def _told(task: Task, task_id: str, held: Claim) -> dict[str, Any]:
+    info = task.request.delivery_info or {}
+    lane = info.get("routing_key", "").partition(".")[0]
+    return {
+        "uuid": task_id,
+        "name": held.step.stage.name,
+        "args": f"(job={held.job_id}, step={held.step.key})",
+        "kwargs": "{}",
+        "root_id": task.request.root_id,
+        "parent_id": task.request.id,
+        "retries": 0,
+        "eta": None,
+        "expires": None,
+        "exchange": info.get("exchange"),
+        "routing_key": f"{lane}.{held.step.stage.name}",
+    }

@@ -1,0 +1,85 @@
+"""A family of adapters that do nothing at once: what is left is the pipeline itself."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from pipeline.assets import Asset
+from pipeline.ports import (
+    AssetStore,
+    Captions,
+    FaceReport,
+    Finished,
+    Footage,
+    Frame,
+    Neutral,
+    PlannedScene,
+    Utterance,
+)
+
+SECONDS = 2.0
+
+
+class Instant:
+    """Every capability; outputs differ only where inputs do."""
+
+    name = "instant"
+
+    def __init__(self, assets: AssetStore) -> None:
+        self.assets = assets
+
+    def inspect(self, photo: Asset) -> FaceReport:
+        return FaceReport(512, 512, 64.0, 0.0, 0.0, 50.0, 128.0, ())
+
+    def neutral(self, photo: Asset, *, background: str) -> Neutral:
+        return Neutral(_asset("neutral", photo, background), None)
+
+    def sheet(self, neutral: Neutral, *, name: str) -> Asset:
+        return _asset("sheet", neutral, name)
+
+    def write(self, *arguments: Any, **options: Any) -> Any:
+        if options:
+            return "A written script."
+        return Captions(_asset("vtt", arguments), _asset("srt", arguments))
+
+    def plan(self, script: str, *, scenes: int, background: str) -> tuple[PlannedScene, ...]:
+        lines = [line for line in script.split("\n") if line.strip()][:scenes]
+        return tuple(PlannedScene(line, background, "wide") for line in lines)
+
+    def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
+        if options:
+            return Footage(_asset("clip", arguments, options, seed), round(SECONDS * options["frame"].fps), SECONDS)
+        made = _asset("speech", arguments, seed)
+        return Utterance(made, made, SECONDS, ())
+
+    def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
+        return _asset("background", prompt, width, height, seed)
+
+    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
+        return Footage(_asset("cut", clips), sum(clip.frames for clip in clips), sum(clip.seconds for clip in clips))
+
+    def enhance(self, video: Footage, *, frame: Frame, marks: Mapping[str, str], thumbnail_at: float) -> Finished:
+        return Finished(_asset("video", video), _asset("thumbnail", video), video.seconds, -16.0, -1.5)
+
+
+ADAPTERS = dict.fromkeys(
+    (
+        "photo",
+        "neutral_image",
+        "character_sheet",
+        "script",
+        "storyboard",
+        "speech",
+        "background",
+        "lip_sync",
+        "editing",
+        "enhancement",
+        "captions",
+    ),
+    "tests.instant:Instant",
+)
+
+
+def _asset(kind: str, *made_of: Any) -> Asset:
+    digest = sha256(repr((kind, made_of)).encode()).hexdigest()
+    return Asset(f"ast_{digest[:26]}", kind, "application/octet-stream", 0, digest)

@@ -1,0 +1,167 @@
+"""What depends on what, read from signatures."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from pipeline.graph import Node, each_scene, expand, find, gate, par, seq
+from pipeline.routes import GIVEN, ROUTES, STAGES, plan
+from pipeline.stage import Stage, stage
+from pipeline.wiring import Origin, RouteInvalid, check, onward, origins, predecessors
+
+
+@dataclass(frozen=True)
+class Wish:
+    text: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Line:
+    text: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    line: Line
+
+
+@dataclass(frozen=True)
+class Board:
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True)
+class Sound:
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    text: str
+
+
+@dataclass(frozen=True)
+class Pose:
+    text: str
+
+
+@dataclass(frozen=True)
+class Film:
+    text: str
+
+
+@dataclass(frozen=True)
+class Whole:
+    text: str
+
+
+@stage(label="Planning")
+def board(wish: Wish) -> Board:
+    return Board((Scene(Line(wish.text)),))
+
+
+@stage(label="Speaking")
+def sound(line: Line) -> Sound:
+    return Sound(line.text)
+
+
+@stage(label="Painting")
+def picture(wish: Wish) -> Picture:
+    return Picture(wish.text)
+
+
+@stage(label="Filming")
+def film(heard: Sound, seen: Picture, pose: Pose | None) -> Film:
+    return Film(heard.text + seen.text + (pose.text if pose else ""))
+
+
+@stage(label="Joining")
+def whole(films: tuple[Film, ...]) -> Whole:
+    return Whole("".join(each.text for each in films))
+
+
+ROUTE = seq(board, gate("board", judges=board), each_scene(seq(par(sound, picture), film)), whole)
+TWO = expand(ROUTE, 2)
+
+
+def test_values_come_from_the_own_scene_the_job_and_the_snapshot() -> None:
+    assert origins(TWO, find(TWO, "scene/2/sound"), given=Asked) == {"line": Origin("board", ("scenes", 1, "line"))}
+    assert origins(TWO, find(TWO, "scene/2/picture"), given=Asked) == {"wish": Origin(None, ("wish",))}
+    assert origins(TWO, find(TWO, "scene/2/film"), given=Asked) == {
+        "heard": Origin("scene/2/sound"),
+        "seen": Origin("scene/2/picture"),
+        "pose": None,
+    }
+
+
+def test_after_the_scenes_all_of_them_are_read_in_order() -> None:
+    found = origins(TWO, find(TWO, "whole"), given=Asked)
+    assert found == {"films": (Origin("scene/1/film"), Origin("scene/2/film"))}
+
+
+def test_a_step_depends_on_nothing_that_only_stands_before_it() -> None:
+    assert predecessors(TWO, find(TWO, "scene/1/picture"), given=Asked) == frozenset()
+
+
+def test_onward_follows_values_and_not_positions() -> None:
+    assert onward(TWO, "scene/2/picture", given=Asked) == {"scene/2/picture", "scene/2/film", "whole"}
+    assert "approve_board" in onward(TWO, "board", given=Asked)
+
+
+@pytest.mark.parametrize(
+    ("route", "reason"),
+    [
+        (seq(film), "film reads Sound"),
+        (seq(board, par(each_scene(sound), picture)), "top level"),
+        (seq(board, board), "made before it"),
+        (seq(board, par(sound, gate("board", judges=board))), "Line|top level"),
+        (seq(gate("board", judges=board), board), "not before it"),
+        (seq(each_scene(picture)), "no storyboard"),
+        (seq(board, each_scene(seq(film, sound))), "film reads Sound"),
+        (seq(board, each_scene(par(sound, seq(picture, film)))), "film reads Sound"),
+    ],
+)
+def test_a_route_that_could_not_work_is_found_on_import(route: Node, reason: str) -> None:
+    with pytest.raises(RouteInvalid, match=reason):
+        check(route, given=Asked)
+
+
+def test_every_stage_of_every_route_has_its_values() -> None:
+    for name in ROUTES:
+        made = plan(name, 3)
+        assert set(made.origins) == set(made.steps)
+        for key, sources in made.origins.items():
+            assert set(sources) == {read.name for read in made.steps[key].stage.reads}
+        assert GIVEN[name]
+
+
+def test_a_scene_never_waits_for_another_scene() -> None:
+    made = plan("multi_scene", 3)
+    for key in made.steps:
+        if key.startswith("scene/2/"):
+            assert not any(other.startswith(("scene/1/", "scene/3/")) for other in made.predecessors[key])
+
+
+def test_a_new_background_in_scene_two_touches_no_other_scene() -> None:
+    made = plan("multi_scene", 3)
+    assert onward(made.tree, "scene/2/background", given=made.given) == {
+        "scene/2/background",
+        "scene/2/lip_sync",
+        "stitch",
+        "enhance",
+        "publish",
+    }
+
+
+def test_what_a_stage_is_called_is_what_the_contract_calls_it() -> None:
+    contract = {
+        "validate_images", "neutral_image", "character_sheet", "persist_identity", "load_identity", "script", "storyboard",
+        "speech", "background", "lip_sync", "stitch", "enhance", "publish",
+    }  # fmt: skip
+    assert set(STAGES) == contract
+    assert all(isinstance(each, Stage) and each.label for each in STAGES.values())
