@@ -9,7 +9,9 @@ from schemas import environment
 
 _settings = environment.read()
 
-DELIVERY_LIMIT = 10  # a healthy long step may lose its worker to several deploys; a poisonous one must not loop for ever
+DELIVERY_LIMIT = (
+    10  # a healthy long step may lose its worker to several deploys; a poisonous one must not loop for ever
+)
 
 _exchange = Exchange("likeness", type="topic", durable=True)
 _dead_letters = Exchange("likeness.dead", type="fanout", durable=True)

@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
-LOCK_TIMEOUT_MS = 10_000
-STATEMENT_TIMEOUT_MS = 30_000
+SESSION = {"lock_timeout": "10s", "statement_timeout": "30s", "timezone": "utc"}
 PATIENCE_S = 60.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -40,7 +39,7 @@ class Database:
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": "likeness",
-                "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=utc",
+                "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,

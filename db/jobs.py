@@ -193,7 +193,7 @@ def cancel(session: Session, job_id: str, *, client: str) -> Job | None:
 
 
 def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
-    """Active jobs that should have moved and have nothing in flight; each is given double the time before the next look."""
+    """Active jobs that should have moved and have nothing in flight; the next look at each comes later and later."""
     running = select(Record).where(
         Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
     )
@@ -267,7 +267,8 @@ def _insert(session: Session, order: Order) -> Job:
 
 def _grow(session: Session, job: Job, made: Plan) -> dict[str, str]:
     """The status of every step, with a record for each that had none."""
-    known = dict(session.execute(select(Record.step, Record.status).where(Record.job_id == job.id)).all())
+    rows = session.execute(select(Record.step, Record.status).where(Record.job_id == job.id))
+    known: dict[str, str] = {row.step: row.status for row in rows}
     places = {stage: place for place, stage in enumerate(dict.fromkeys(step.stage for step in route_steps(made.route)))}
     missing = [
         {
@@ -283,7 +284,7 @@ def _grow(session: Session, job: Job, made: Plan) -> dict[str, str]:
     ]
     if missing:
         session.execute(insert(Record).values(missing).on_conflict_do_nothing())
-    return known | {row["step"]: row["status"] for row in missing}
+    return known | dict.fromkeys((key for key in made.steps if key not in known), StepStatus.PENDING.value)
 
 
 def _complete(session: Session, job: Job, made: Plan) -> None:
@@ -299,5 +300,3 @@ def _complete(session: Session, job: Job, made: Plan) -> None:
 
 def _touch(job: Job) -> None:
     job.updated_at = func.now()
-
-

@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own way to declare it
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
         Decimal: Numeric(14, 4),
@@ -98,9 +98,7 @@ class Record(Base):
     """What is known of a step."""
 
     __tablename__ = "records"
-    __table_args__ = (
-        Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),
-    )
+    __table_args__ = (Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),)
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     step: Mapped[str] = mapped_column(String(80), primary_key=True)

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db import ids
 from db.models import Attempt, Event, Job, Record
@@ -29,15 +31,13 @@ class Backlog:
 
 def current(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     """By job: the keys of its running, waiting and failed steps, in the route's order."""
-    found: dict[str, dict[str, list[str]]] = {
-        job_id: {status.value: [] for status in CURRENT} for job_id in job_ids
-    }
+    found: dict[str, dict[str, list[str]]] = {job_id: {status.value: [] for status in CURRENT} for job_id in job_ids}
     rows = (
         select(Record.job_id, Record.status, Record.step)
         .where(Record.job_id.in_(job_ids), Record.status.in_(CURRENT))
         .order_by(Record.place, Record.scene)
     )
-    for job_id, status, step in session.execute(rows).tuples():
+    for job_id, status, step in session.execute(rows):
         found[job_id][status].append(step)
     return found
 
@@ -56,12 +56,13 @@ def backlog(session: Session) -> Backlog:
     counts = select(Job.kind, Job.status, func.count()).where(or_(Job.status.in_(ACTIVE), lately))
     due = select(_age(Event.due_at)).where(Event.state == "pending", Event.due_at <= func.now())
     idle = select(_age(Job.updated_at)).where(Job.status.in_(ACTIVE))
+    rows = session.execute(counts.group_by(Job.kind, Job.status))
     return Backlog(
-        {(kind, status): count for kind, status, count in session.execute(counts.group_by(Job.kind, Job.status)).tuples()},
+        {(kind, status): count for kind, status, count in rows},
         float(session.scalar(due) or 0.0),
         float(session.scalar(idle) or 0.0),
     )
 
 
-def _age(column: ColumnElement[object]) -> ColumnElement[float]:
+def _age(column: InstrumentedAttribute[datetime]) -> ColumnElement[Any]:
     return func.extract("epoch", func.now() - func.min(column))

@@ -160,7 +160,7 @@ def record(
 
 
 def ready(session: Session, job_id: str, step: str | None) -> bool:
-    """What a join asks: whether all that this step reads is there. None asks whether nothing is left that could run now."""
+    """What a join asks: is all there that this step reads? No step: is nothing left that could run now?"""
     found = session.execute(select(Job.route, Job.scenes).where(Job.id == job_id)).first()
     if found is None:
         return False
@@ -291,5 +291,3 @@ def _sleep(row: Record, outcome: Again | Wait, message: Mapping[str, Any] | None
     row.status = StepStatus.WAITING
     row.wake_at = func.now() + outcome.after
     row.message = dict(message or {})
-
-

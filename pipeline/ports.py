@@ -41,7 +41,12 @@ class AssetStore(Protocol):
         ...
 
     def keep(
-        self, file: Path, *, kind: str, media_type: str, facts: Mapping[str, Any] | None = None,
+        self,
+        file: Path,
+        *,
+        kind: str,
+        media_type: str,
+        facts: Mapping[str, Any] | None = None,
         made_from: Sequence[Asset] = (),
     ) -> Asset:
         """Copy the file into the store. `facts` are measured (`width`, `height`, `seconds`, `fps` …), never planned."""
@@ -217,10 +222,21 @@ class BackgroundMaker(Protocol):
 @capability("lip_sync")
 class TalkingPortrait(Protocol):
     def speak(
-        self, neutral: Neutral, speech: Utterance, *, backdrop: Asset, shot: str, frame: Frame, cues: Sequence[Cue], seed: int
+        self,
+        neutral: Neutral,
+        speech: Utterance,
+        *,
+        backdrop: Asset,
+        shot: str,
+        frame: Frame,
+        cues: Sequence[Cue],
+        seed: int,
     ) -> Footage:
-        """Make the avatar say the speech. `shot` is `wide`, `medium` or `close`; `cues` are burned in; the footage is as
-        long as the speech, rounded up to a whole frame, with its sound."""
+        """Make the avatar say the speech.
+
+        `shot` is `wide`, `medium` or `close`; `cues` are burned in; the footage is as long as the speech, rounded up
+        to a whole frame, and has its sound.
+        """
         ...
 
 

@@ -13,7 +13,6 @@ class Client:
     name: str
     token_sha256: tuple[str, ...] = field(repr=False)
     callback_url: str | None = None
-    callback_prefixes: tuple[str, ...] = ()
     callback_secrets: tuple[str, ...] = field(default=(), repr=False)
     max_active_jobs: int = 1000
 

@@ -1,8 +1,8 @@
 """What depends on what: the origin of every value a step reads, followed through the signatures.
 
-A step reads a type. Its value comes from the one stage that makes this type (its own scene's first, then the job's), from the
-snapshot, or from its scene in the storyboard. Of snapshot and scene the dataclass fields can be read as well, so that a step
-depends on no more than it uses.
+A step reads a type. Its value comes from the one stage that makes this type (its own scene's first, then the job's),
+from the snapshot, or from its scene in the storyboard. Of snapshot and scene the dataclass fields can be read as well,
+so that a step depends on no more than it uses.
 """
 
 from dataclasses import dataclass, fields, is_dataclass

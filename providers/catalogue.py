@@ -1,9 +1,9 @@
 """Which adapter serves which capability.
 
-An adapter family is a module `providers.<name>`, or one from elsewhere by its dotted name, with `ADAPTERS`: capability →
-`module:Class`. A new vendor is one new file and one setting. Classes are
-imported only when they are picked, so that a service without the local extra
-needs none of its packages.
+An adapter family is a module `providers.<name>`, or one from elsewhere by its
+dotted name, with `ADAPTERS`: capability → `module:Class`. A new vendor is one
+new file and one setting. Classes are imported only when they are picked, so
+that a service without the local extra needs none of its packages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,7 @@ class Catalogue:
                 return _load(family, capability)(assets)
             except (ImportError, ProviderMissing) as error:
                 reasons.append(f"{family}: {error}")
-        raise ProviderMissing(
-            f"No provider for {capability} can be used here.", capability=capability, reasons=reasons
-        )
+        raise ProviderMissing(f"No provider for {capability} can be used here.", capability=capability, reasons=reasons)
 
     def problems(self) -> dict[str, str]:
         """By capability: why its preferred adapter cannot be loaded; empty when all is well."""

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields as fields_of
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -23,8 +24,9 @@ class ClientSchema(Schema):
         validate=validate.Length(min=1),
     )
     callback_url = fields.Url(load_default=None, allow_none=True, require_tld=False, schemes={"http", "https"})
-    callback_prefixes = fields.List(fields.Url(require_tld=False, schemes={"http", "https"}), load_default=list)
-    callback_secrets = fields.List(fields.String(validate=validate.Regexp(r"^whsec_[A-Za-z0-9+/=]{24,}$")), load_default=list)
+    callback_secrets = fields.List(
+        fields.String(validate=validate.Regexp(r"^whsec_[A-Za-z0-9+/=]{24,}$")), load_default=list
+    )
     max_active_jobs = fields.Integer(load_default=1000, validate=validate.Range(min=1))
 
 
@@ -34,6 +36,8 @@ REQUIRED = ("LIKENESS_DATABASE_URL", "LIKENESS_BROKER_URL", "LIKENESS_SIGNING_KE
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """Raises SettingsInvalid, which names every missing or malformed variable and no value."""
     problems = [f"{name} is not set" for name in REQUIRED if not environ.get(name)]
+
+    defaults = {each.name: each.default for each in fields_of(Settings)}
 
     def parse(name: str, convert: Callable[[str], Any], default: Any) -> Any:
         text = environ.get(name)
@@ -49,12 +53,12 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     values = {
         "storage_url": environ.get("LIKENESS_STORAGE_URL") or "var/assets",
         "clients": parse("LIKENESS_CLIENTS", _clients, ()),
-        "providers": parse("LIKENESS_PROVIDERS", _providers, {name: ("local",) for name in CAPABILITIES}),
+        "providers": parse("LIKENESS_PROVIDERS", _providers, dict.fromkeys(CAPABILITIES, ("local",))),
         "media_hosts": parse("LIKENESS_MEDIA_HOSTS", _words, ()),
         "callback_allow_private": parse("LIKENESS_CALLBACK_ALLOW_PRIVATE", _switch, False),
-        "callback_schedule_s": parse("LIKENESS_CALLBACK_SCHEDULE_S", _pauses, Settings.__dataclass_fields__["callback_schedule_s"].default),
-        "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, Settings.__dataclass_fields__["max_upload_bytes"].default),
-        "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, Settings.__dataclass_fields__["url_lifetime_s"].default),
+        "callback_schedule_s": parse("LIKENESS_CALLBACK_SCHEDULE_S", _pauses, defaults["callback_schedule_s"]),
+        "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, defaults["max_upload_bytes"]),
+        "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, defaults["url_lifetime_s"]),
         "public_url": environ.get("LIKENESS_PUBLIC_URL") or None,
     }
     key = environ.get("LIKENESS_SIGNING_KEY", "")
@@ -63,7 +67,10 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     if problems:
         raise SettingsInvalid("\n".join(problems))
     return Settings(
-        database_url=environ["LIKENESS_DATABASE_URL"], broker_url=environ["LIKENESS_BROKER_URL"], signing_key=key, **values
+        database_url=environ["LIKENESS_DATABASE_URL"],
+        broker_url=environ["LIKENESS_BROKER_URL"],
+        signing_key=key,
+        **values,
     )
 
 
@@ -75,7 +82,12 @@ def _clients(text: str) -> tuple[Client, ...]:
     for each in loaded:
         if each["callback_url"] and not each["callback_secrets"]:
             raise ValidationError(f"client {each['name']} has a callback_url but no callback_secrets to sign with")
-    return tuple(Client(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()}) for each in loaded)
+    return tuple(_client(each) for each in loaded)
+
+
+def _client(loaded: dict[str, Any]) -> Client:
+    lists = {name: tuple(loaded[name]) for name in ("token_sha256", "callback_secrets")}
+    return Client(**{**loaded, **lists})
 
 
 def _providers(text: str) -> dict[str, tuple[str, ...]]:
@@ -83,7 +95,11 @@ def _providers(text: str) -> dict[str, tuple[str, ...]]:
     if unknown := sorted(set(chosen) - set(CAPABILITIES)):
         raise ValidationError(f"names unknown capabilities {unknown}; known are {sorted(CAPABILITIES)}")
     for capability, names in chosen.items():
-        if not (isinstance(names, list) and names and all(isinstance(name, str) and all(map(str.isidentifier, name.split("."))) for name in names)):
+        if not (
+            isinstance(names, list)
+            and names
+            and all(isinstance(name, str) and all(map(str.isidentifier, name.split("."))) for name in names)
+        ):
             raise ValidationError(f"must map {capability} to a list of adapter names")
     return {name: tuple(chosen.get(name, ("local",))) for name in CAPABILITIES}
 

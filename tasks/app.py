@@ -15,7 +15,7 @@ log = structlog.get_logger()
 class DeadLetters(bootsteps.StartStopStep):
     """Declares the queue of poison messages, which nobody consumes: without it they would vanish."""
 
-    requires = {"celery.worker.consumer.connection:Connection"}
+    requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, parent: Any) -> None:
         from celeryconfig import DEAD

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -14,6 +15,7 @@ from db.database import DatabaseAway
 from db.records import Claim
 from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
 from pipeline.outcome import Done, Outcome, judge
+from pipeline.stage import Read
 from schemas import records as codec
 from tasks.house import House
 from tasks.tools import Toolbox
@@ -33,13 +35,9 @@ def attempt(house: House, held: Claim) -> Attempted:
     toolbox = Toolbox(house, held)
     stage = held.step.stage
     try:
-        inputs = {
-            read.name: codec.load(held.inputs[read.name], tuple[read.type, ...] if read.many else read.type)  # type: ignore[name-defined]
-            for read in stage.reads
-            if held.inputs[read.name] is not None
-        }
+        inputs = {read.name: _input(read, held.inputs[read.name]) for read in stage.reads}
         with _renewed(house, held):
-            output = stage.run(**dict.fromkeys((read.name for read in stage.reads), None) | inputs, **toolbox.tools())
+            output = stage.run(**inputs, **toolbox.tools())
         return Attempted(Done(output), toolbox.assets.made, toolbox.provider)
     except DatabaseAway:
         raise
@@ -61,6 +59,12 @@ def crashed(held: Claim) -> Outcome:
     """A fault of ours: the log has the trace, the caller a sentence."""
     failure = StageCrashed(f"{held.step.stage.label} failed for a reason of our own; it is in our log.")
     return judge(failure, tried=held.tried + 1, tries=held.step.stage.tries)
+
+
+def _input(read: Read, data: Any) -> Any:
+    if data is None:
+        return None
+    return tuple(codec.load(each, read.type) for each in data) if read.many else codec.load(data, read.type)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from standardwebhooks import Webhook
@@ -27,11 +28,10 @@ def deliver(job_id: str) -> None:
         if letter is None:
             return
         answer = _post(at, letter)
-        delivered = at.database.patiently(
-            lambda session, letter=letter, answer=answer: outbox.settle(
-                session, letter.event_id, answer, schedule=at.settings.callback_schedule_s
-            )
+        settle = partial(
+            outbox.settle, event_id=letter.event_id, answer=answer, schedule=at.settings.callback_schedule_s
         )
+        delivered = at.database.patiently(settle)
         log.info("event sent", job=job_id, event=letter.event_id, status=answer.status, delivered=delivered)
 
 

@@ -3,8 +3,8 @@
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
-from pipeline.graph import Node, Par, Seq, Step
 from db.jobs import Launch
+from pipeline.graph import Node, Par, Seq, Step
 
 LIGHT_SLACK_S = 120  # one message may carry several light steps after its first
 KILL_SLACK_S = 60

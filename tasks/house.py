@@ -1,13 +1,10 @@
 """What a worker process holds for all its steps: settings, database, storage, providers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from celery import signals
-from sqlalchemy.orm import Session
 
-from db import jobs, records
 from db.database import Database
 from pipeline.settings import Settings
 from providers.catalogue import Catalogue

@@ -46,7 +46,7 @@ def wake() -> int:
 
 
 def nudge() -> int:
-    """Launch jobs that should have moved and have nothing in flight: a lease ended, a message was lost, a broker wiped."""
+    """Launch jobs that should have moved and have nothing in flight: lease ended, message lost, broker wiped."""
     found = house().database.patiently(jobs.stuck)
     for job_id in found:
         log.info("job nudged", job=job_id)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+import structlog
 from celery.app.task import Task
 
 from db.records import Claim
 from pipeline.outcome import Done, Outcome
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -24,16 +27,24 @@ def seen(task: Task, task_id: str, held: Claim) -> Iterator[Sighting]:
     if task_id == task.request.id or not task.app.conf.worker_send_task_events:
         yield sighting
         return
-    with task.app.events.default_dispatcher(hostname=task.request.hostname) as dispatcher:
-        dispatcher.send("task-received", **_told(task, task_id, held))
-        dispatcher.send("task-started", uuid=task_id)
     start = monotonic()
+    _send(task, [("task-received", _told(task, task_id, held)), ("task-started", {"uuid": task_id})])
     yield sighting
-    with task.app.events.default_dispatcher(hostname=task.request.hostname) as dispatcher:
-        if isinstance(sighting.outcome, Done):
-            dispatcher.send("task-succeeded", uuid=task_id, result="None", runtime=monotonic() - start)
-        else:
-            dispatcher.send("task-failed", uuid=task_id, exception=type(sighting.outcome).__name__, traceback="")
+    if isinstance(sighting.outcome, Done):
+        end = ("task-succeeded", {"uuid": task_id, "result": "None", "runtime": monotonic() - start})
+    else:
+        end = ("task-failed", {"uuid": task_id, "exception": type(sighting.outcome).__name__, "traceback": ""})
+    _send(task, [end])
+
+
+def _send(task: Task, events: list[tuple[str, dict[str, Any]]]) -> None:
+    try:
+        with task.app.events.default_dispatcher(hostname=task.request.hostname) as dispatcher:
+            for name, fields in events:
+                dispatcher.send(name, **fields)
+    except Exception as error:
+        # who only watches must not end the work: the connection may have died with a restarting broker
+        log.info("sighting not sent", task=task.name, error=type(error).__name__)
 
 
 def _told(task: Task, task_id: str, held: Claim) -> dict[str, Any]:

@@ -74,13 +74,17 @@ def accept(database: Database, request: Snapshot, **options: Any) -> str:
 
 def upload(database: Database) -> str:
     with database.transaction() as session:
-        row = AssetRow(id=ids.new("ast"), client=CLIENT, kind="photo", media_type="image/png", bytes=3, sha256="0" * 64, facts={})
+        row = AssetRow(
+            id=ids.new("ast"), client=CLIENT, kind="photo", media_type="image/png", bytes=3, sha256="0" * 64, facts={}
+        )
         session.add(row)
         return row.id
 
 
 def claim(database: Database, job_id: str, step: str, launch: int, **message: Any) -> Claim | Verdict:
-    asked = Message(job_id, step, launch, message.pop("owner", uuid4().hex), message.pop("redelivered", False), **message)
+    asked = Message(
+        job_id, step, launch, message.pop("owner", uuid4().hex), message.pop("redelivered", False), **message
+    )
     with database.transaction() as session:
         return records.claim(session, asked)
 

@@ -27,7 +27,7 @@ def lip_sync(
     *,
     portrait: TalkingPortrait,
 ) -> Clip:
-    """The clip lasts exactly as long as the speech: what comes later measures it and never trusts a planned duration."""
+    """The clip lasts exactly as long as the speech: what comes later measures it and trusts no planned duration."""
     burned = cues(speech.words) if captions.mode == "burned" else ()
     return Clip(
         portrait.speak(

@@ -36,7 +36,7 @@ class Storyboard:
 
 @stage(label="Building storyboard", limit=minutes(2))
 def storyboard(script: Script, limit: SceneLimit, setting: Setting, *, planner: StoryboardPlanner) -> Storyboard:
-    """The scenes' transcripts together are the script, word for word; a planner that answers otherwise is not believed."""
+    """The transcripts together are the script, word for word; a planner that answers otherwise is not believed."""
     planned = planner.plan(script.text, scenes=limit.most, background=setting.prompt)
     _check(planned, script.text, limit.most)
     return Storyboard(
@@ -54,6 +54,8 @@ def _check(planned: tuple[PlannedScene, ...], text: str, most: int) -> None:
         if not each.transcript.strip():
             raise StoryboardInvalid(f"The planner left scene {number} without words.", scene=number)
         if each.shot not in SHOTS:
-            raise StoryboardInvalid(f"The planner named an unknown shot in scene {number}.", scene=number, shot=each.shot)
+            raise StoryboardInvalid(
+                f"The planner named an unknown shot in scene {number}.", scene=number, shot=each.shot
+            )
     if " ".join(each.transcript for each in planned).split() != text.split():
         raise StoryboardInvalid("The planner changed the words of the script.")

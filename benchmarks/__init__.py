@@ -1,0 +1,1 @@
+"""Figures that anybody can make again: `python -m benchmarks.<name>`."""

@@ -1,0 +1,121 @@
+"""Whole jobs on RabbitMQ and PostgreSQL, with workers of their own."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import text
+
+from db.database import Database
+from db.models import Job
+from pipeline.state import FINAL
+from tests import inline, processes
+from tests.processes import Process, eventually
+
+
+@dataclass
+class Running:
+    database: Database
+    steps: Process
+    sweeper: Process
+
+    def submit(self, lines: list[str]) -> str:
+        """The sweeper launches it: nobody else tells the broker."""
+        job_id = inline.accept(self.database, inline.output_request(self.avatar, text="\n".join(lines)))
+        with self.database.transaction() as session:
+            session.execute(text("UPDATE jobs SET nudge_at = now() WHERE id = :id"), {"id": job_id})
+        return job_id
+
+    def ended(self, job_id: str, *, within: float = 30) -> Job:
+        def found() -> Job | None:
+            job = inline.job(self.database, job_id)
+            return job if job.status in FINAL else None
+
+        return eventually(found, within=within, what=f"{job_id} ends")
+
+    avatar: str = ""
+
+
+@pytest.fixture(scope="module")
+def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:  # type: ignore[no-untyped-def]
+    folder: Path = tmp_path_factory.mktemp("running")
+    name = servers.databases.clone()
+    environment = {
+        "LIKENESS_DATABASE_URL": servers.databases.url(name),
+        "LIKENESS_BROKER_URL": broker_url,
+        "LIKENESS_STORAGE_URL": (folder / "assets").as_uri(),
+        "LIKENESS_SIGNING_KEY": "k" * 40,
+        "LIKENESS_PROVIDERS": json.dumps(processes.instant_providers()),
+    }
+    database = Database(environment["LIKENESS_DATABASE_URL"])
+    steps = processes.worker("avatar,marketing,callback", environment, folder)
+    sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
+    try:
+        for each in (steps, sweeper):
+            eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
+        found = Running(database, steps, sweeper)
+        made = inline.accept(database, inline.avatar_request(inline.upload(database)))
+        found.avatar = (found.ended(made).result or {})["avatar_id"]
+        yield found
+    finally:
+        steps.stop()
+        sweeper.stop()
+        database.dispose()
+        servers.databases.drop(name)
+
+
+def test_scenes_fan_out_and_join(running: Running) -> None:
+    job_id = running.submit([f"Line {number}." for number in range(4)])
+    assert running.ended(job_id).status == "completed"
+    rows = inline.rows(running.database, job_id)
+    assert len(rows) == 6 + 4 * 3
+    assert {(row.status, row.attempt) for row in rows.values()} == {("succeeded", 1)}
+
+
+@pytest.mark.parametrize("scenes", [1, 50])
+def test_one_scene_and_fifty_both_end(running: Running, scenes: int) -> None:
+    job = running.ended(running.submit([f"Line {number}." for number in range(scenes)]), within=60)
+    assert job.status == "completed"
+    assert job.result is not None
+    assert [scene["index"] for scene in job.result["scenes"]] == list(range(1, scenes + 1))
+
+
+def test_a_failing_scene_fails_the_job_and_harms_nobody_else(running: Running) -> None:
+    bad = running.submit(["Fine.", "raise TextNotSpeakable"])
+    good = running.submit(["Fine."])
+    failed = running.ended(bad)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert (failed.error["stage"], failed.error["code"]) == ("scene/2/speech", "text_not_speakable")
+    assert running.ended(good).status == "completed"
+
+
+@pytest.mark.parametrize(("what", "code"), [("MemoryError", "out_of_memory"), ("SystemExit", "internal_error")])
+def test_what_would_kill_a_worker_is_an_ordinary_failure(running: Running, what: str, code: str) -> None:
+    pid = running.steps.pid
+    children = {child.pid for child in psutil.Process(pid).children()}
+    failed = running.ended(running.submit([f"raise {what}"]), within=40)
+    assert failed.error is not None
+    assert (failed.error["code"], failed.error["attempts"]) == (code, 3)
+    assert {child.pid for child in psutil.Process(pid).children()} == children
+
+
+def test_a_killed_pool_child_does_not_hold_up_the_job(running: Running) -> None:
+    job_id = running.submit(["sleep", "Fine."])
+    eventually(
+        lambda: (
+            inline.rows(running.database, job_id).get("scene/1/speech", None)
+            and inline.rows(running.database, job_id)["scene/1/speech"].status == "running"
+        ),
+        within=20,
+        what="the step runs",
+    )
+    for child in psutil.Process(running.steps.pid).children():
+        os.kill(child.pid, signal.SIGKILL)
+    assert running.ended(job_id, within=60).status == "completed"
+    assert inline.rows(running.database, job_id)["scene/1/speech"].attempt == 2
