@@ -1,23 +1,25 @@
 """Posting to a callback endpoint that a stranger's server answers.
 
-The connection goes to the very address that was checked, no redirect is
-followed, and neither a slow nor an endless answer can hold a worker.
+Over a line that was checked, with no redirects; neither a slow nor an endless
+answer can hold a worker.
 """
 
-import ipaddress
-import socket
+import http.client
+import ssl
+import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import certifi
-import urllib3
-from urllib3.exceptions import HTTPError
-
-from providers.fetch import is_public
+from providers.line import PORTS, NotPublic, Target, connected, resolve
 
 TIMEOUT_S = 15.0
 ANSWER_BYTES = 1024
+
+
+class Refused(Exception):
+    """The URL is not one that we call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,63 +31,41 @@ class Reply:
     text: str
 
 
-def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool, timeout_s: float = TIMEOUT_S) -> Reply:
-    """One attempt; never raises for what the other side does."""
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+    timeout_s: float = TIMEOUT_S,
+    trust: ssl.SSLContext | None = None,
+) -> Reply:
+    """One attempt; never raises for what the other side does. Private addresses may be called without TLS."""
     start = time.monotonic()
+    late = threading.Event()
+    status: int | None = None
     try:
-        status, text = _post(url, body, headers, allow_private, start + timeout_s)
-    except (HTTPError, OSError, ValueError) as error:
-        status, text = None, type(error).__name__ if not isinstance(error, _Refused) else str(error)
+        target = _target(url, allow_private)
+        with connected(target, late, timeout_s, trust=trust) as connection:
+            connection.request("POST", target.path, body, {"User-Agent": "likeness", **headers})
+            answer = connection.getresponse()
+            if late.is_set():
+                raise TimeoutError  # a head that was cut looks like one that ended
+            status = answer.status
+            text = answer.read(ANSWER_BYTES).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        text = f"no answer within {timeout_s:g} s" if late.is_set() else type(error).__name__
+    except NotPublic:
+        text = "the callback URL leads to an address that is not public"
+    except Refused as error:
+        text = str(error)
     return Reply(status, round((time.monotonic() - start) * 1000), text)
 
 
-class _Refused(ValueError):
-    """The endpoint leads to where we do not go."""
-
-
-def _post(url: str, body: bytes, headers: dict[str, str], allow_private: bool, deadline: float) -> tuple[int, str]:
+def _target(url: str, allow_private: bool) -> Target:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _address(host, port, allow_private)
-    timeout = urllib3.Timeout(total=max(deadline - time.monotonic(), 0.001))
-    if parts.scheme == "https":
-        pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
-            address, port, server_hostname=host, assert_hostname=host, ca_certs=certifi.where(), timeout=timeout
-        )
-    elif allow_private:
-        pool = urllib3.HTTPConnectionPool(address, port, timeout=timeout)
-    else:
-        raise _Refused("a callback URL begins with https://")
+    if parts.scheme not in PORTS or not parts.hostname or not (parts.scheme == "https" or allow_private):
+        raise Refused("a callback URL begins with https:// and names a host")
+    port = parts.port or PORTS[parts.scheme]
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with pool:
-        answer = pool.urlopen(
-            "POST",
-            path,
-            body=body,
-            headers={"Host": parts.netloc.rpartition("@")[2], "User-Agent": "likeness", **headers},
-            redirect=False,
-            retries=False,
-            preload_content=False,
-        )
-        try:
-            return answer.status, _beginning(answer, deadline)
-        finally:
-            answer.close()
-
-
-def _beginning(answer: urllib3.BaseHTTPResponse, deadline: float) -> str:
-    taken = b""
-    while len(taken) < ANSWER_BYTES and time.monotonic() < deadline:
-        piece = answer.read1(ANSWER_BYTES - len(taken))
-        if not piece:
-            break
-        taken += piece
-    return taken.decode("utf-8", "replace")
-
-
-def _address(host: str, port: int, allow_private: bool) -> str:
-    addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not allow_private and not all(is_public(address) for address in addresses):
-        raise _Refused("the callback URL leads to an address that is not public")
-    return min(addresses, key=lambda address: ipaddress.ip_address(address.partition("%")[0]).version)
+    return Target(parts.scheme, parts.hostname, port, path, resolve(parts.hostname, port, allow_private=allow_private))

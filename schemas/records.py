@@ -1,11 +1,10 @@
 """The internal contract, derived: stage inputs and outputs as JSON, by their dataclasses' types."""
 
-from dataclasses import is_dataclass
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import cattrs
 import rfc8785
-from hashlib import sha256
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ import pytest
 import trustme
 
 from pipeline.errors import FetchFailed, FetchRefused
-from providers.fetch import MediaFetcher, is_public
+from providers.fetch import MediaFetcher
+from providers.line import is_public
 
 BODY = b"\x89PNG" + bytes(100_000)
 
