@@ -36,6 +36,7 @@ class Database:
             max_overflow=8,
             pool_timeout=10,
             pool_recycle=1800,
+            hide_parameters=True,  # an error's text goes to the log; scripts and consents must not
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": "likeness",
@@ -43,6 +44,7 @@ class Database:
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
+                "tcp_user_timeout": 20_000,
             },
         )
 

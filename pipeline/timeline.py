@@ -48,8 +48,9 @@ class Cue:
 def cues(words: Sequence[Word]) -> tuple[Cue, ...]:
     """The words as captions: all of them, in order, each once; no two cues at the same moment.
 
-    A cue ends with its sentence and at pauses; a longer sentence is cut into equal parts, after its clauses where it
-    can be. At most two lines of 34 characters (one word alone may be longer) and 7 seconds.
+    A cue ends with its sentence and at pauses, but what is said in a moment shares its neighbour's; a longer sentence
+    is cut into like parts, after its clauses where it can be. At most two lines of 34 characters (one word alone may
+    be longer) and 7 seconds.
     """
     made: list[Cue] = []
     for phrase in _phrases(words):

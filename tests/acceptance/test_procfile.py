@@ -111,7 +111,7 @@ def test_a_photo_and_a_script_become_a_talking_video(service: Service, tmp_path:
             "avatar_id": avatar["result"]["avatar_id"],
             "script": {"text": SCRIPT},
             "scenes": {"mode": "multi", "max": 2},
-            "output": {"width": 320, "height": 180, "fps": 25, "captions": "burned"},
+            "output": {"width": 640, "height": 360, "fps": 25, "captions": "burned"},
         },
     )
     assert made["status"] == "completed", made["error"]

@@ -1,0 +1,188 @@
+"""Jobs, their stages and their events, as the public sees them."""
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from pipeline.state import JobStatus, StepStatus
+from schemas.assets import LinkedAsset
+from schemas.strict import Choice, Instant, Matching, Strict
+
+KINDS = ("avatar", "output")
+EXAMPLE = {
+    "id": "job_01jd3v9k7m5q8r2t4w6x8y0z1a",
+    "kind": "output",
+    "route": "multi_scene",
+    "lane": "marketing",
+    "status": "running",
+    "progress": 0.42,
+    "stages": {"running": ["scene/2/lip_sync"], "waiting": [], "failed": []},
+    "gate": None,
+    "error": None,
+    "result": None,
+    "cost": {"amount": "0.0000", "currency": "USD"},
+    "created_at": "2026-11-22T09:00:00Z",
+    "updated_at": "2026-11-22T09:00:41Z",
+    "started_at": "2026-11-22T09:00:00Z",
+    "finished_at": None,
+    "metadata": {"campaign": "c_1"},
+    "links": {
+        "self": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a",
+        "stages": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a/stages",
+        "events": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a/events",
+        "timeline": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a/timeline",
+        "cancel": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a/cancel",
+    },
+}
+
+
+def described(text: str, **more: Any) -> dict[str, Any]:
+    return {"description": text} | more
+
+
+class Cost(Schema):
+    amount = fields.String(required=True, metadata={"example": "0.0000"})
+    currency = fields.String(required=True, metadata={"example": "USD"})
+
+
+class StepError(Schema):
+    """Why a stage did not succeed. `code` is for programs and stays."""
+
+    code = fields.String(required=True, metadata={"example": "no_face"})
+    message = fields.String(required=True, metadata={"example": "No face was found."})
+    retryable = fields.Boolean(required=True)
+    details = fields.Raw(metadata={"type": "object"})
+
+
+class JobError(StepError):
+    stage = fields.String(required=True, metadata={"example": "scene/2/lip_sync"})
+    attempts = fields.Integer(required=True)
+    provider = fields.String(allow_none=True)
+
+
+class AvatarResult(Schema):
+    """The result of an avatar job."""
+
+    avatar_id = fields.String(required=True)
+    neutral_image = fields.Nested(LinkedAsset, required=True)
+    character_sheet = fields.Nested(LinkedAsset, required=True)
+    voice_id = fields.String(allow_none=True)
+
+
+class CaptionFiles(Schema):
+    vtt = fields.Nested(LinkedAsset, required=True)
+    srt = fields.Nested(LinkedAsset, required=True)
+
+
+class SceneResult(Schema):
+    index = fields.Integer(required=True)
+    start_s = fields.Float(required=True)
+    end_s = fields.Float(required=True)
+    transcript = fields.String(required=True)
+    pose = fields.String(allow_none=True)
+    background = fields.Nested(LinkedAsset, required=True)
+    video = fields.Nested(LinkedAsset, required=True)
+
+
+class OutputResult(Schema):
+    """The result of an output job; times as measured."""
+
+    video = fields.Nested(LinkedAsset, required=True)
+    thumbnail = fields.Nested(LinkedAsset, required=True)
+    captions = fields.Nested(CaptionFiles, allow_none=True)
+    timeline = fields.Nested(LinkedAsset, required=True)
+    duration_s = fields.Float(required=True)
+    width = fields.Integer(required=True)
+    height = fields.Integer(required=True)
+    fps = fields.Integer(required=True)
+    scenes = fields.List(fields.Nested(SceneResult), required=True)
+
+
+class Current(Schema):
+    """Stage keys."""
+
+    running = fields.List(fields.String(), required=True)
+    waiting = fields.List(fields.String(), required=True)
+    failed = fields.List(fields.String(), required=True)
+
+
+KINDS_OF_RESULT = [{"$ref": f"#/components/schemas/{name}"} for name in ("AvatarResult", "OutputResult")]
+
+
+class JobSchema(Schema):
+    """One request being served."""
+
+    id = fields.String(required=True)
+    kind = Choice(KINDS, required=True)
+    route = fields.String(required=True, metadata=described("Follows from the payload.", example="multi_scene"))
+    lane = fields.String(required=True)
+    status = Choice([status.value for status in JobStatus], required=True)
+    progress = fields.Float(required=True, metadata=described("0 to 1; never falls.", minimum=0, maximum=1))
+    stages = fields.Nested(Current, required=True)
+    gate = fields.Raw(required=True, allow_none=True, metadata=described("Where a person must decide.", type="object"))
+    error = fields.Nested(JobError, required=True, allow_none=True)
+    result = fields.Raw(required=True, allow_none=True, metadata={"anyOf": [*KINDS_OF_RESULT, {"type": "null"}]})
+    cost = fields.Nested(Cost, required=True)
+    created_at = Instant(required=True)
+    updated_at = Instant(required=True)
+    started_at = Instant(required=True, allow_none=True)
+    finished_at = Instant(required=True, allow_none=True)
+    metadata = fields.Raw(required=True, metadata={"type": "object"})
+    links = fields.Dict(fields.String(), fields.String(metadata={"format": "uri"}), required=True)
+
+
+class JobPage(Schema):
+    jobs = fields.List(fields.Nested(JobSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata=described("For `cursor`; null: no more."))
+
+
+class JobQuery(Strict):
+    error_messages = {"unknown": "is not a parameter here"}  # noqa: RUF012  # so marshmallow declares it
+
+    status = Choice([status.value for status in JobStatus])
+    kind = Choice(KINDS)
+    cursor = Matching(r"job_[0-9a-z]{26}", form="a next_cursor of an earlier page")
+    limit = Matching(r"[1-9][0-9]?|100", form="a number from 1 to 100", load_default="20", metadata={"default": "20"})
+
+
+class Try(Schema):
+    """One attempt that has ended."""
+
+    attempt = fields.Integer(required=True)
+    outcome = fields.String(required=True, metadata=described("`done`, `again`, `wait`, `failed` or `lost`."))
+    error = fields.Nested(StepError, allow_none=True)
+    provider = fields.String(allow_none=True)
+    started_at = Instant(required=True)
+    finished_at = Instant(required=True)
+
+
+class StepSchema(Schema):
+    """What is known of one stage of a job."""
+
+    key = fields.String(required=True, metadata={"example": "scene/2/lip_sync"})
+    name = fields.String(required=True, metadata={"example": "lip_sync"})
+    label = fields.String(required=True, metadata=described("For people.", example="Syncing lips"))
+    scene = fields.Integer(required=True, allow_none=True)
+    status = Choice([status.value for status in StepStatus], required=True)
+    attempts = fields.Integer(required=True)
+    tries = fields.List(fields.Nested(Try), required=True)
+    variation = fields.Integer(required=True)
+    input = fields.Raw(required=True, allow_none=True, metadata=described("Where each value came from.", type="object"))
+    output = fields.Raw(required=True, allow_none=True, metadata=described("What the stage made.", type="object"))
+    error = fields.Nested(StepError, required=True, allow_none=True)
+    provider = fields.String(required=True, allow_none=True)
+    cost = fields.Nested(Cost, required=True)
+    started_at = Instant(required=True, allow_none=True)
+    finished_at = Instant(required=True, allow_none=True)
+    wake_at = Instant(required=True, allow_none=True, metadata=described("When a waiting stage goes on."))
+
+
+class StepList(Schema):
+    job_id = fields.String(required=True)
+    stages = fields.List(fields.Nested(StepSchema), required=True, metadata=described("In the route's order."))
+
+
+class TimelineQuery(Strict):
+    error_messages = {"unknown": "is not a parameter here"}  # noqa: RUF012  # so marshmallow declares it
+
+    format = fields.String(load_default="json", metadata={"enum": ["json", "vtt", "srt"], "default": "json"})

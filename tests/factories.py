@@ -1,0 +1,101 @@
+"""Rows as they are after some work was done."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import factory
+
+from db import ids
+from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, Record
+
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+class JobFactory(factory.Factory):
+    class Meta:
+        model = Job
+
+    id = factory.LazyFunction(lambda: ids.new("job"))
+    client = "product"
+    kind = "output"
+    route = "multi_scene"
+    lane = "marketing"
+    snapshot = factory.LazyFunction(lambda: {"metadata": {"campaign": "c_1"}})
+    request = factory.LazyFunction(dict)
+    status = "running"
+    callbacks = True
+    cost = Decimal(0)
+
+
+class AssetFactory(factory.Factory):
+    class Meta:
+        model = AssetRow
+
+    id = factory.LazyFunction(lambda: ids.new("ast"))
+    client = "product"
+    kind = "photo"
+    media_type = "image/jpeg"
+    bytes = 1000
+    sha256 = factory.Sequence("{:064x}".format)
+    facts = factory.LazyFunction(lambda: {"width": 640, "height": 480})
+
+
+class AvatarFactory(factory.Factory):
+    class Meta:
+        model = AvatarRow
+
+    id = factory.LazyFunction(lambda: ids.new("avt"))
+    client = "product"
+    name = "Ada"
+    consent = factory.LazyFunction(
+        lambda: {"statement": "I agree.", "subject": "Ada Example", "granted_at": "2026-11-01T09:00:00Z"}
+    )
+    neutral = factory.LazyFunction(lambda: {"image": asset_json("neutral"), "cutout": None})
+    sheet = factory.LazyFunction(lambda: asset_json("sheet"))
+
+
+class RecordFactory(factory.Factory):
+    class Meta:
+        model = Record
+
+    step = "script"
+    stage = "script"
+    place = 0
+    status = "succeeded"
+
+
+class AttemptFactory(factory.Factory):
+    class Meta:
+        model = Attempt
+
+    step = "script"
+    attempt = 1
+    outcome = "done"
+    started_at = NOW
+    finished_at = NOW
+
+
+class EventFactory(factory.Factory):
+    class Meta:
+        model = Event
+
+    id = factory.LazyFunction(lambda: ids.new("evt"))
+    sequence = 1
+    type = "job.accepted"
+    state = "delivered"
+
+
+class DeliveryFactory(factory.Factory):
+    class Meta:
+        model = Delivery
+
+    status = 200
+    latency_ms = 12
+    answer = "ok"
+
+
+def asset_json(
+    kind: str, *, media_type: str = "image/png", sha256: str = "0" * 64, size: int = 10
+) -> dict[str, object]:
+    """An asset as stage outputs hold it."""
+    return {"id": ids.new("ast"), "kind": kind, "media_type": media_type, "bytes": size, "sha256": sha256}

@@ -1,0 +1,97 @@
+"""Captions and scenes keep every word, never overlap and can be read."""
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.timeline import LINE_CHARACTERS, LONGEST_S, Cue, Word, cues, shift, spans
+
+
+def spoken(text: str, *, pace: float = 0.3, pause_after: dict[int, float] | None = None) -> list[Word]:
+    words: list[Word] = []
+    clock = 0.12
+    for index, word in enumerate(text.split()):
+        words.append(Word(word, clock, clock + pace * 0.9))
+        clock += pace + (pause_after or {}).get(index, 0.0)
+    return words
+
+
+@st.composite
+def speeches(draw: st.DrawFn) -> list[Word]:
+    texts = draw(st.lists(st.from_regex(r"[A-Za-z0-9$]{1,14}[.,!?…]?", fullmatch=True), max_size=60))
+    clock = 0.0
+    words = []
+    for text in texts:
+        clock += draw(st.floats(0, 1.2))
+        end = clock + draw(st.floats(0, 0.9))
+        words.append(Word(text, clock, end))
+        clock = end
+    return words
+
+
+@given(speeches())
+@settings(max_examples=150, deadline=None)
+def test_any_speech_becomes_readable_cues(words: list[Word]) -> None:
+    made = cues(words)
+    assert [word for cue in made for word in cue.words] == words
+    for cue in made:
+        assert 1 <= len(cue.lines) <= 2
+        assert all(len(line) == 1 or len(" ".join(w.text for w in line)) <= LINE_CHARACTERS for line in cue.lines)
+        assert cue.start == cue.words[0].start
+        assert cue.end <= max(cue.start + LONGEST_S, cue.words[-1].end) + 0.001
+    for before, after in pairwise(made):
+        assert before.end <= after.start + 0.0001
+        silence = after.start - before.words[-1].end
+        assert after.start - before.end >= min(0.0799, silence - 0.001)
+
+
+def test_cues_end_with_sentences_and_at_pauses() -> None:
+    made = cues(
+        spoken("Today we open the library. Everyone is most welcome here to come and read", pause_after={9: 0.8})
+    )
+    assert [cue.text for cue in made] == [
+        "Today we open the library.",
+        "Everyone is most welcome here",
+        "to come and read",
+    ]
+
+
+def test_an_abbreviation_does_not_end_a_cue() -> None:
+    [cue] = cues(spoken("Ask Dr. Smith or e.g. Mr. Jones first."))
+    assert cue.text.replace("\n", " ") == "Ask Dr. Smith or e.g. Mr. Jones first."
+
+
+def test_brief_sentences_share_a_cue() -> None:
+    first, *_ = cues(spoken("Yes. No. Maybe. I really do not know that."))
+    assert first.text.startswith("Yes. No. Maybe.")
+
+
+def test_a_long_sentence_is_cut_after_its_clause() -> None:
+    made = cues(spoken("When the rain had stopped at last, the whole village walked down to the river to look."))
+    assert made[0].text.replace("\n", " ") == "When the rain had stopped at last,"
+
+
+def test_lines_are_of_like_length() -> None:
+    [cue] = cues(spoken("Every word you hear has its own time."))
+    assert [len(" ".join(word.text for word in line)) for line in cue.lines] in ([19, 17], [17, 19])
+
+
+def test_a_word_longer_than_a_line_stands_alone() -> None:
+    long = "https://example.org/" + "a" * 40
+    made = cues(spoken(f"Visit {long} soon."))
+    assert any(len(line) == 1 and line[0].text == long for cue in made for line in cue.lines)
+
+
+def test_no_words_no_cues() -> None:
+    assert cues([]) == ()
+
+
+def test_a_shifted_cue_is_the_same_later() -> None:
+    cue = Cue(((Word("Hi", 0.1, 0.4),),), 0.1, 0.9)
+    assert shift(cue, 10.0) == Cue(((Word("Hi", 10.1, 10.4),),), 10.1, 10.9)
+
+
+def test_scenes_follow_without_gaps() -> None:
+    assert spans([8.12, 0.04, 3.0]) == [(0.0, 8.12), (8.12, 8.16), (8.16, 11.16)]
+    assert spans([]) == []

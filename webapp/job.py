@@ -1,0 +1,95 @@
+"""A job, its steps and its events, as the public sees them."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import overview
+from db.models import Attempt, Delivery, Event, Job, Record
+from pipeline.routes import STAGES
+from webapp.door import links
+
+CURRENCY = "USD"
+
+
+def present(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
+    current = overview.current(session, [row.id for row in rows])
+    return [_job(row, current[row.id]) for row in rows]
+
+
+def _job(row: Job, current: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "route": row.route,
+        "lane": row.lane,
+        "status": row.status,
+        "progress": row.progress,
+        "stages": current,
+        "gate": row.gate,
+        "error": row.error,
+        "result": links().present(row.result),
+        "cost": cost(row.cost),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "metadata": row.snapshot.get("metadata", {}),
+        "links": links().job(row.id),
+    }
+
+
+def present_step(row: Record, tries: Sequence[Attempt]) -> dict[str, Any]:
+    stage = STAGES.get(row.stage)  # a step of a route that a newer version no longer has is still shown
+    return {
+        "key": row.step,
+        "name": row.stage,
+        "label": stage.label if stage else row.stage,
+        "scene": row.scene,
+        "status": row.status,
+        "attempts": row.attempt,
+        "tries": [_try(each) for each in tries],
+        "variation": row.variation,
+        "input": row.input,
+        "output": links().present(row.output),
+        "error": row.error,
+        "provider": row.provider,
+        "cost": cost(row.cost),
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "wake_at": row.wake_at,
+    }
+
+
+def _try(row: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": row.attempt,
+        "outcome": row.outcome,
+        "error": row.error,
+        "provider": row.provider,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+    }
+
+
+def present_event(event: Event, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "sequence": event.sequence,
+        "type": event.type,
+        "created_at": event.created_at,
+        "state": event.state,
+        "attempts": event.attempts,
+        "next_attempt_at": event.due_at if event.state == "pending" else None,
+        "data": links().present(event.data),
+        "deliveries": [
+            {"at": each.at, "status": each.status, "latency_ms": each.latency_ms, "answer": each.answer}
+            for each in deliveries
+        ],
+    }
+
+
+def cost(amount: Decimal) -> dict[str, str]:
+    return {"amount": f"{amount:.4f}", "currency": CURRENCY}
