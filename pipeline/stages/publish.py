@@ -60,7 +60,9 @@ def publish(
         for scene, (start, end), backdrop, clip in zip(board.scenes, times, backgrounds, clips, strict=True)
     )
     lines = tuple(
-        shift(cue, start) for speech, (start, _) in zip(speeches, times, strict=True) for cue in cues(speech.words)
+        shift(cue, start)
+        for speech, (start, _) in zip(speeches, times, strict=True)
+        for cue in cues(speech.words, until=speech.seconds)
     )
     return Publication(
         video=master.finished.video,

@@ -8,6 +8,7 @@ import sys
 import time
 import wave
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def studio(tmp_path_factory) -> Studio:
     )
 
 
-def _speech(store: FolderStore, folder) -> Utterance:
+def _speech(store: FolderStore, folder: Path) -> Utterance:
     """A hum between two silences, and the phonemes of "mamama"."""
     rate = 24000
     at = np.arange(int(SECONDS * rate)) / rate
@@ -210,7 +211,7 @@ child.stdout.readline()
 print(child.pid, flush=True)
 child.wait()
 """
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment)
     with parent:
         child = int(parent.stdout.readline())
@@ -224,7 +225,6 @@ child.wait()
 
 def _alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False

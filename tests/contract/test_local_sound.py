@@ -221,7 +221,7 @@ def test_silence_and_darkness_are_finished_too(store: FolderStore) -> None:
 
 def test_captions_and_background_are_kept_with_facts(store: FolderStore) -> None:
     speech = LocalSpeech(store).speak(TEXT, seed=1)
-    captions = LocalCaptions(store).write(cues(speech.words))
+    captions = LocalCaptions(store).write(cues(speech.words, until=speech.seconds))
     assert store.path(captions.vtt).read_text(encoding="utf-8").startswith("WEBVTT")
     assert (captions.vtt.media_type, captions.srt.media_type) == ("text/vtt", "application/x-subrip")
     first, again = (LocalBackground(store).paint("a bright office", width=320, height=180, seed=5) for _ in range(2))

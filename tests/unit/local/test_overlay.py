@@ -17,7 +17,7 @@ def spoken() -> list[Word]:
 
 @pytest.mark.parametrize(("width", "height"), SHAPES)
 def test_all_writing_is_inside_the_safe_area(width: int, height: int) -> None:
-    overlay = Overlay(Frame(width, height, 25), cues(spoken()))
+    overlay = Overlay(Frame(width, height, 25), cues(spoken(), until=60))
     for moment in np.arange(0, 6, 0.2):
         for x, y, picture in overlay.at(float(moment)):
             assert picture.dtype == np.uint8
@@ -32,7 +32,7 @@ def test_all_writing_is_inside_the_safe_area(width: int, height: int) -> None:
 def test_the_word_being_said_is_lit() -> None:
     frame = Frame(1280, 720, 25, label=None)
     words = [Word("one", 0.0, 0.4), Word("two", 0.4, 0.8)]
-    overlay = Overlay(frame, cues(words))
+    overlay = Overlay(frame, cues(words, until=60))
 
     def lit_centre(moment: float) -> float:
         [(_, _, picture)] = overlay.at(moment)
@@ -48,7 +48,7 @@ def test_the_label_is_always_there_unless_it_is_none() -> None:
 
 
 def test_pictures_are_drawn_once() -> None:
-    overlay = Overlay(Frame(1280, 720, 25), cues(spoken()))
+    overlay = Overlay(Frame(1280, 720, 25), cues(spoken(), until=60))
     assert overlay.at(0.10) is overlay.at(0.14)
     assert not overlay.at(0.10)[-1][2].flags.writeable
 

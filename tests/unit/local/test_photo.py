@@ -32,11 +32,8 @@ def test_a_phone_held_sideways_is_turned_upright(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "RGBA", "CMYK", "I;16"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
-    picture = Image.fromarray(GRADIENT)
-    if mode == "I;16":
-        picture = Image.fromarray(GRADIENT[..., 0].astype(np.uint16) * 256)
-    else:
-        picture = picture.convert(mode)
+    deep = Image.fromarray(GRADIENT[..., 0].astype(np.uint16) * 256)
+    picture = deep if mode == "I;16" else Image.fromarray(GRADIENT).convert(mode)
     made = decode(saved(picture, tmp_path, "a.jpg" if mode == "CMYK" else "a.png"))
     assert made.shape == (48, 64, 3)
     assert made[:, -4:].mean() > made[:, :4].mean() + 100

@@ -1,0 +1,83 @@
+"""How a job is shown: nothing out of the ordinary is hidden, and the order is the route's."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from webapp.cli.progress import MARKS, Clock, Lines, draw, shown
+
+JOB = {"id": "job_1", "status": "running", "progress": 0.42, "finished_at": None}
+TIMES = {"started_at": "2026-11-22T09:00:00+00:00", "finished_at": "2026-11-22T09:00:01.500000+00:00"}
+
+
+def step(key: str, status: str, **facts: Any) -> dict[str, Any]:
+    *scene, name = key.split("/")
+    usual = {
+        "key": key,
+        "name": name,
+        "label": name.title(),
+        "scene": int(scene[1]) if scene else None,
+        "status": status,
+    }
+    times = TIMES if status in ("succeeded", "failed") else {}
+    return usual | {"attempts": 0 if status == "pending" else 1, "error": None} | times | facts
+
+
+STEPS = [
+    step("script", "succeeded"),
+    step("scene/1/speech", "succeeded"),
+    step("scene/2/speech", "failed", attempts=3, error={"code": "render_failed"}),
+    step("scene/1/lip_sync", "running", attempts=2),
+    step("scene/2/lip_sync", "pending"),
+    step("stitch", "pending"),
+]
+
+
+def drawn(steps: list[dict[str, Any]], clock: Clock) -> list[str]:
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as capture:
+        console.print(draw(JOB, steps, clock))
+    return [line.strip() for line in capture.get().splitlines()]
+
+
+def test_the_stages_of_a_scene_share_a_line_in_the_routes_order() -> None:
+    now = 100.0
+    clock = Clock(lambda: now)
+    drawn(STEPS, clock)
+    now = 107.0
+    script, first, second, stitch, bar = drawn(STEPS, clock)
+    assert script.split() == ["✓", "Script", "1.5", "s"]
+    assert first.startswith("Scene 1")
+    assert "✓ speech 1.5 s" in first
+    assert first.endswith("▸ lip sync 7.0 s attempt 2")
+    assert "✗ speech 1.5 s failed, attempt 3, render_failed" in second
+    assert stitch == "· Stitch"
+    assert bar.endswith("42%  running")
+
+
+def test_without_a_terminal_each_change_is_one_line() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    with shown(console) as screen:
+        assert isinstance(screen, Lines)
+        screen.update(JOB, [step("script", "running")])
+        screen.update(JOB, [step("script", "running")])
+        screen.update(JOB, [step("script", "running", attempts=2)])
+        screen.note("the service does not answer")
+        screen.note("the service does not answer")
+        screen.update(JOB | {"status": "completed", "finished_at": "now"}, [step("script", "succeeded", attempts=2)])
+    assert isinstance(console.file, io.StringIO)
+    assert [line.split("s  ", 1)[1].strip() for line in console.file.getvalue().splitlines()] == [
+        "42%  job running",
+        "42%  script running",
+        "42%  script running (attempt 2)",
+        "the service does not answer",
+        "42%  script succeeded 1.5 s (attempt 2)",
+        "42%  job completed",
+    ]
+
+
+@pytest.mark.parametrize("status", [*MARKS, "unheard-of"])
+def test_every_status_can_be_shown_also_one_of_a_newer_service(status: str) -> None:
+    assert drawn([step("script", status)], Clock())
