@@ -74,7 +74,9 @@ class Caller:
 
     def _ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> TestResponse:
         identity = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        return self.app.test_client().open(path, method=method, headers=identity | (headers or {}), buffered=True, **options)
+        return self.app.test_client().open(
+            path, method=method, headers=identity | (headers or {}), buffered=True, **options
+        )
 
 
 @dataclass

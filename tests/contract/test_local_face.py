@@ -25,10 +25,7 @@ from providers.local.neutral import LocalNeutral, person
 from providers.local.photo import LocalPhoto, the_face
 from providers.local.sample import portrait
 from providers.local.sheet import TILES, LocalSheet
-from tests.portraits import needs_models
 from tests.shelf import FolderStore
-
-pytestmark = needs_models
 
 BACKGROUND = "#d8dfe8"
 FRAME = Frame(480, 270, 25)

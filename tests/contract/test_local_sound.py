@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("hibari")
-
 from pipeline.errors import RenderFailed, TextNotSpeakable
 from pipeline.ports import Footage, Frame, Utterance
 from pipeline.timeline import cues

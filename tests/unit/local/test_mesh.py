@@ -5,9 +5,7 @@ from providers.local import faces
 from providers.local.mesh import LOWER, OVAL, UPPER, Mesh, Pose
 from providers.local.photo import the_face
 from providers.local.warp import Warp
-from tests.portraits import astronaut, needs_models
-
-pytestmark = needs_models
+from tests.portraits import astronaut
 
 
 @pytest.fixture(scope="module")

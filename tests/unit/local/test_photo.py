@@ -7,7 +7,7 @@ from pipeline.errors import ImageTooLarge, NoFace, ProviderMissing, SeveralFaces
 from providers.local import photo
 from providers.local.models import model
 from providers.local.photo import decode, report, the_face
-from tests.portraits import astronaut, needs_models
+from tests.portraits import astronaut
 
 
 def saved(picture, folder, name="photo.png", **options):
@@ -106,7 +106,6 @@ def test_missing_models_are_said_in_one_line(tmp_path, monkeypatch):
 # --- faces ---
 
 
-@needs_models
 def test_a_good_portrait_is_measured():
     found = report(astronaut(), the_face(astronaut()))
     assert (found.width, found.height) == (512, 512)
@@ -131,7 +130,6 @@ SPOILT = {
 }
 
 
-@needs_models
 @pytest.mark.parametrize("kind", SPOILT)
 def test_an_unusable_face_is_refused_with_what_to_do(kind):
     spoil, words = SPOILT[kind]
@@ -142,7 +140,6 @@ def test_an_unusable_face_is_refused_with_what_to_do(kind):
     assert "Use" in refused.value.message
 
 
-@needs_models
 def test_no_face_and_several_faces():
     with pytest.raises(NoFace):
         the_face(np.ascontiguousarray(astronaut()[250:]))
@@ -150,7 +147,6 @@ def test_no_face_and_several_faces():
         the_face(np.hstack([astronaut(), astronaut()]))
 
 
-@needs_models
 @pytest.mark.parametrize("quarter", [1, 3])
 def test_a_portrait_lying_on_its_side_is_found_and_said_to_be_tilted(quarter):
     picture = np.ascontiguousarray(np.rot90(astronaut(), quarter))

@@ -1,0 +1,37 @@
+"""Where the person stands in the frame, by shot; and how much of the backdrop the shot sees."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.ports import Frame
+from providers.local.faces import CHIN, FOREHEAD, LEFT_EAR, RIGHT_EAR, Face
+
+# The face's height and its middle's place as shares of the frame's height; the most of its width that the face fills.
+SHOTS = {"wide": (0.27, 0.37, 0.36), "medium": (0.35, 0.40, 0.44), "close": (0.46, 0.44, 0.54)}
+BACKDROP_ZOOM = {"wide": 1.0, "medium": 1.08, "close": 1.25}
+LOWEST = 0.56  # the middle of the face goes no lower, whatever the photo lacks below
+MARGIN = 12  # px of the person below the frame, for the head's and the body's motion
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Frame pixel = scale * cutout pixel + (x, y)."""
+
+    scale: float
+    x: float
+    y: float
+
+
+def place(face: Face, cutout_height: int, shot: str, frame: Frame) -> Placement:
+    """The shot's framing; where the cutout would end inside the frame, the person stands lower, and then nearer."""
+    share, middle, widest = SHOTS[shot]
+    forehead, chin = face.points[FOREHEAD], face.points[CHIN]
+    centre = (forehead + chin) / 2
+    tall = float(np.linalg.norm(chin - forehead))
+    broad = float(np.linalg.norm(face.points[LEFT_EAR] - face.points[RIGHT_EAR]))
+    scale = min(share * frame.height / tall, widest * frame.width / broad)
+    below = cutout_height - float(centre[1])
+    scale = max(scale, ((1 - LOWEST) * frame.height + MARGIN) / below)
+    y = max(middle * frame.height, frame.height + MARGIN - below * scale)
+    return Placement(scale, frame.width / 2 - scale * float(centre[0]), y - scale * float(centre[1]))

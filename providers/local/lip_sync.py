@@ -1,0 +1,164 @@
+"""The talking portrait: speech becomes a performance, processes draw it, their parts are joined with the sound."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.assets import Asset
+from pipeline.errors import OutOfMemory, RenderFailed
+from pipeline.ports import AssetStore, Footage, Frame, Neutral, Utterance
+from pipeline.timeline import Cue
+from providers.local import ffmpeg, motion
+from providers.local.faces import Array
+from providers.local.framing import SHOTS
+from providers.local.neutral import person
+from providers.local.photo import decode
+from providers.local.render import Scene, write
+from providers.local.visemes import RATE, phonemes
+
+MOST_WORKERS = 2  # a machine that runs one job should not be filled by one scene
+LEAST_FRAMES = 40  # for which another process is worth its start
+FRAME_S = 2.0  # a frame takes 0.03 s; this is for the worst of machines
+START_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class LocalPortrait:
+    name = "local"
+
+    def __init__(self, assets: AssetStore, *, workers: int = MOST_WORKERS) -> None:
+        self.assets = assets
+        self.workers = max(
+            1, min(workers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers)
+        )
+
+    def speak(
+        self, neutral: Neutral, speech: Utterance, *, backdrop: Asset, shot: str, frame: Frame, cues: Sequence[Cue],
+        seed: int,
+    ) -> Footage:  # fmt: skip
+        """H.264 and AAC in MP4. The same inputs and seed give the same frames, with any number of workers."""
+        if shot not in SHOTS:
+            raise ValueError(f"no shot {shot!r}: {', '.join(SHOTS)}")
+        frames = math.ceil(round(speech.seconds * frame.fps, 6))
+        cutout, face = person(neutral, self.assets)
+        with self.assets.open(backdrop) as file:
+            behind = decode(file)
+        with self.assets.open(speech.phonemes) as file:
+            spoken = phonemes(json.loads(file.read_text(encoding="utf-8")))
+        with self.assets.open(speech.audio) as sound, self.assets.scratch() as folder:
+            performance = motion.perform(spoken, frames, frame.fps, loudness=loudness(sound), seed=seed)
+            write(Scene(cutout, face, behind, performance, shot, frame, tuple(cues)), folder)
+            parts = self._draw(folder, frames, frame)
+            clip = _joined(parts, sound, frames, frame, folder)
+            return self._keep(
+                clip, frames, frame, [neutral.cutout or neutral.image, speech.audio, speech.phonemes, backdrop]
+            )
+
+    def _draw(self, folder: Path, frames: int, frame: Frame) -> list[Path]:
+        """The scene's parts, in order, each drawn by a process of its own."""
+        count = max(1, min(self.workers, frames // LEAST_FRAMES))
+        bounds = [frames * i // count for i in range(count + 1)]
+        parts = [folder / f"part-{i}.mp4" for i in range(count)]
+        running: list[subprocess.Popen[bytes]] = []
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "OPENBLAS_NUM_THREADS": "1",  # numpy's: its second thread mostly spins
+        }
+        try:
+            for part, first, stop in zip(parts, bounds, bounds[1:], strict=False):
+                command = [
+                    sys.executable,
+                    "-m",
+                    "providers.local.render",
+                    str(folder),
+                    str(first),
+                    str(stop),
+                    str(part),
+                ]
+                running.append(
+                    subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        env=environment,
+                    )
+                )
+            for process in running:
+                _ended(process, START_S + FRAME_S * frames)
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+                if process.stderr:
+                    process.stderr.close()
+        return parts
+
+    def _keep(self, clip: Path, frames: int, frame: Frame, made_from: Sequence[Asset]) -> Footage:
+        found = ffmpeg.probe(clip)
+        if found.video is None or found.audio is None or found.video.frames != frames:
+            raise RenderFailed(f"The clip has {found.video.frames if found.video else 0} frames instead of {frames}.")
+        facts = {
+            "width": found.video.width, "height": found.video.height, "fps": frame.fps, "frames": found.video.frames,
+            "seconds": found.video.frames / frame.fps,
+        }  # fmt: skip
+        video = self.assets.keep(clip, kind="clip", media_type="video/mp4", facts=facts, made_from=made_from)
+        return Footage(video, frames, frames / frame.fps)
+
+
+def loudness(sound: Path) -> Array:
+    """The level of a 16-bit WAV at RATE: 0 silence, 0.5 the speech's usual level, at most 1."""
+    with wave.open(str(sound)) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        samples = (
+            np.frombuffer(file.readframes(file.getnframes()), np.int16)
+            .astype(np.float32)
+            .reshape(-1, channels)
+            .mean(axis=1)
+        )
+    window = max(1, int(0.04 * rate))
+    power = np.convolve(samples**2, np.ones(window) / window, mode="same")
+    at = (np.arange(int(len(samples) / rate * RATE)) * rate / RATE).astype(int)
+    level = np.sqrt(power[at]) if len(at) else np.zeros(0)
+    voiced = level[level > 0.1 * level.max()] if len(level) and level.max() > 0 else level
+    usual = float(np.median(voiced)) if len(voiced) else 1.0
+    return np.asarray(np.clip(0.5 * level / max(usual, 1.0), 0, 1))
+
+
+def _ended(process: subprocess.Popen[bytes], timeout: float) -> None:
+    try:
+        _, said = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise RenderFailed(
+            f"Drawing the frames took longer than {timeout:.0f} s. Try again when the machine is less busy."
+        ) from None
+    if process.returncode == -9:
+        raise OutOfMemory(
+            "The renderer was killed, most likely for lack of memory. Use a smaller format or fewer workers."
+        )
+    if process.returncode:
+        raise RenderFailed("The frames could not be drawn: " + ffmpeg.last_words(said.decode("utf-8", "replace"), 1))
+
+
+def _joined(parts: Sequence[Path], sound: Path, frames: int, frame: Frame, folder: Path) -> Path:
+    """The parts one after the other, not encoded again, with the sound padded to the picture's length."""
+    listed = folder / "parts.txt"
+    listed.write_text("".join(f"file '{part.name}'\n" for part in parts))
+    clip = folder / "clip.mp4"
+    seconds = frames / frame.fps
+    ffmpeg.run([
+        "-f", "concat", "-safe", "0", "-i", listed, "-i", sound, "-map", "0:v", "-map", "1:a", "-c:v", "copy",
+        "-af", f"apad=whole_dur={seconds:.6f},atrim=end={seconds:.6f}",
+        "-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2",
+        "-video_track_timescale", str(512 * frame.fps), *ffmpeg.BITEXACT, "-movflags", "+faststart", clip,
+    ])  # fmt: skip
+    return clip
