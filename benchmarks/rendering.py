@@ -25,7 +25,8 @@ from tests.shelf import FolderStore
 FRAME = Frame(1280, 720, 25)
 TEXT = (
     "This is a synthetic demo. Maybe you wonder how much work it is to make a portrait speak. "
-    "Every frame is drawn anew: the lips, the teeth, the eyes and the head all move, and the background stays where it was. How fast is that?"
+    "Every frame is drawn anew: the lips, the teeth, the eyes and the head all move, "
+    "and the background stays where it was. How fast is that?"
 )
 
 
