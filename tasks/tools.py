@@ -1,10 +1,14 @@
 """The tools of one attempt: house ports bound to the step, and adapters that use them."""
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+
+from celery import signals
 
 from db import assets, avatars, ids
 from db.assets import NewAsset
@@ -16,6 +20,9 @@ from pipeline.snapshots import Person, PhotoSource
 from providers.storage import Storage
 from schemas import records as codec
 from tasks.house import House
+
+SCRATCH = "likeness-step-"
+SCRATCH_KEPT_S = 24 * 3600.0  # longer than any step may take
 
 
 class StepAssets:
@@ -44,8 +51,16 @@ class StepAssets:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="likeness-") as folder:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             yield Path(folder)
+
+
+@signals.worker_ready.connect
+def sweep_scratch(**_: object) -> None:
+    """Remove what steps left on this machine whose worker was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        if time.time() - folder.stat().st_mtime > SCRATCH_KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class ClientIdentities:
