@@ -15,7 +15,7 @@ from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment
 from pipeline.graph import steps as route_steps
 from pipeline.outcome import Error
 from pipeline.routes import Plan, plan
-from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus
+from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus, progress
 
 UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
 SENT_GRACE = timedelta(seconds=30)
@@ -77,25 +77,19 @@ class Move:
 def accept(session: Session, order: Order) -> tuple[Job, bool]:
     """The job, and whether it is a replay.
 
-    Of two simultaneous first calls the second waits for the first's commit at the key's unique index, and is given the
-    first's job. Raises KeyReused, TooManyJobs.
+    One acceptance of a client at a time: of two simultaneous first calls the second is given the first's job, and many
+    at once do not pass the limit. Raises KeyReused, TooManyJobs.
     """
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(order.client))))
     if found := _replayed(session, order):
         return found, True
     active = select(func.count()).where(Job.client == order.client, Job.status.in_(ACTIVE))
     if (session.scalar(active) or 0) >= order.most_active:
         raise TooManyJobs(order.most_active)
-    with session.begin_nested() as savepoint:
-        job = _insert(session, order)
-        key = insert(IdempotencyKey).values(
-            client=order.client, key=order.key, request_digest=order.digest, job_id=job.id
-        )
-        if session.execute(key.on_conflict_do_nothing().returning(IdempotencyKey.key)).first():
-            return job, False
-        savepoint.rollback()
-    replayed = _replayed(session, order)
-    assert replayed is not None, "the key is held by a committed job"
-    return replayed, True
+    job = _insert(session, order)
+    session.add(IdempotencyKey(client=order.client, key=order.key, request_digest=order.digest, job_id=job.id))
+    session.flush()
+    return job, False
 
 
 def find(session: Session, job_id: str, *, client: str) -> Job | None:
@@ -129,7 +123,9 @@ def steps(session: Session, job_id: str) -> Sequence[Record]:
 def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move:
     """The one move: look at the records, and say what must be sent now, if anything.
 
-    `launch` names the canvas that asks; one that is no longer in force changes nothing.
+    `launch` names the canvas that asks (0: the acceptance); one that is no longer in force changes nothing, and what is
+    sent has the next number. Who names none only suspects a loss: the same canvas is sent again and fences nothing, for
+    the first one may still be queued, and the claims drop what is double.
     """
     job = lock(session, job_id)
     if job is None or job.status not in ACTIVE or (launch is not None and launch != job.launch):
@@ -147,10 +143,13 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
         events.tell(session, job, EventType.APPROVAL_REQUIRED)
         _touch(job)
         return Move(client=job.client)
-    job.launch += 1
+    ready = segment(left)
+    assert ready != EMPTY, "after its storyboard a job has scenes"
+    if launch is not None or job.launch == 0:
+        job.launch += 1
     job.nudge_at = func.now() + UNSENT_GRACE
     session.flush()
-    return Move(Launch(job.id, job.launch, job.lane, segment(left)), client=job.client if job.launch == 1 else None)
+    return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
 
 
 def sent(session: Session, launch: Launch) -> None:
@@ -209,6 +208,15 @@ def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
     later = func.now() + func.least(UNSENT_GRACE * func.power(2, Job.nudges + 1), LONGEST_GRACE)
     session.execute(update(Job).where(Job.id.in_(chosen)).values(nudge_at=later, nudges=func.least(Job.nudges + 1, 16)))
     return chosen
+
+
+def measure(session: Session, job: Job, row: Record) -> None:
+    """Note how far the job is, now that this step is satisfied; the storyboard also tells how many scenes it has."""
+    if row.output is not None and row.step == plan(job.route, job.scenes).storyboard:
+        job.scenes = len(row.output["scenes"])
+    made = plan(job.route, job.scenes)
+    others = select(Record.step).where(Record.job_id == job.id, Record.status.in_(SATISFIED))
+    job.progress = max(job.progress, progress(made.route, made.tree, {row.step, *session.scalars(others)}))
 
 
 def moved(job: Job) -> None:

@@ -109,7 +109,7 @@ class Record(Base):
     attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     tried: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     variation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    owner: Mapped[str | None] = mapped_column(String(64))
+    owner: Mapped[str | None] = mapped_column(String(80))
     lease_until: Mapped[datetime | None]
     wake_at: Mapped[datetime | None]
     message: Mapped[dict[str, Any] | None]

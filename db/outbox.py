@@ -6,7 +6,7 @@ A job's events leave one at a time and in order: only the first pending one, the
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, update
@@ -28,6 +28,7 @@ class Letter:
     event_id: str
     client: str
     body: dict[str, Any]
+    held_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +63,28 @@ def take(session: Session, job_id: str) -> Letter | None:
     if found is None:
         return None
     event, client = found
-    event.lease_until = func.now() + LEASE
-    return Letter(event.id, client, events.body(event))
+    held_until = session.scalars(
+        update(Event).where(Event.id == event.id).values(lease_until=func.now() + LEASE).returning(Event.lease_until)
+    ).one()
+    return Letter(event.id, client, events.body(event), held_until)
 
 
-def settle(session: Session, event_id: str, answer: Answer, *, schedule: Sequence[float]) -> bool:
-    """Keep the answer, and decide when to try again. Whether the event was delivered."""
-    event = session.get_one(Event, event_id, with_for_update=True)
+def settle(session: Session, letter: Letter, answer: Answer, *, schedule: Sequence[float]) -> bool:
+    """Keep the answer, and decide when to try again. Whether the event was delivered.
+
+    An answer that comes after the lease is kept, and decides nothing: somebody else has the event.
+    """
+    event = session.get_one(Event, letter.event_id, with_for_update=True)
     session.add(
         Delivery(
-            event_id=event_id,
+            event_id=letter.event_id,
             status=answer.status,
             latency_ms=answer.latency_ms,
             answer=answer.text.replace("\0", "")[:ANSWER_CHARACTERS],
         )
     )
+    if event.state != "pending" or event.lease_until != letter.held_until:
+        return event.state == "delivered"
     event.lease_until = event.announced_at = None
     event.attempts += 1
     if answer.status is not None and 200 <= answer.status < 300:

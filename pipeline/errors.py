@@ -96,6 +96,13 @@ class TimeLimitExceeded(StageError):
     retryable = True
 
 
+class WorkerLost(StageError):
+    """The process that ran the step died each time: out of memory, killed, or a fault in native code."""
+
+    code = "worker_lost"
+    retryable = True
+
+
 class StageCrashed(StageError):
     """A programming error: the log has the trace, the record has only its name."""
 

@@ -58,5 +58,9 @@ class Links:
             return [self.present(value) for value in data]
         return data
 
+    def event(self, data: dict[str, Any]) -> dict[str, Any]:
+        """An event's data as the public sees it. Only the result is ours: `metadata` is the client's, never signed."""
+        return data | {"result": self.present(data["result"])}
+
     def _signature(self, asset_id: str, expires: str) -> str:
         return hmac.new(self._key, f"asset/1\n{asset_id}\n{expires}".encode(), sha256).hexdigest()

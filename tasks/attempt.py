@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from db import records
+from db import claims
 from db.assets import NewAsset
+from db.claims import Claim
 from db.database import DatabaseAway
-from db.records import Claim
 from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
 from pipeline.outcome import Done, Outcome, judge
 from pipeline.stage import Read
@@ -36,8 +36,7 @@ def attempt(house: House, held: Claim) -> Attempted:
     stage = held.step.stage
     try:
         inputs = {read.name: _input(read, held.inputs[read.name]) for read in stage.reads}
-        with _renewed(house, held):
-            output = stage.run(**inputs, **toolbox.tools())
+        output = stage.run(**inputs, **toolbox.tools())
         return Attempted(Done(output), toolbox.assets.made, toolbox.provider)
     except DatabaseAway:
         raise
@@ -68,15 +67,15 @@ def _input(read: Read, data: Any) -> Any:
 
 
 @contextmanager
-def _renewed(house: House, held: Claim) -> Iterator[None]:
-    """Hold the step's lease while the stage runs."""
+def leased(house: House, held: Claim) -> Iterator[None]:
+    """Hold the step's lease until its outcome is written, however long the database keeps us waiting."""
     over = threading.Event()
 
     def renew() -> None:
-        while not over.wait(records.RENEWAL_S):
+        while not over.wait(claims.RENEWAL_S):
             try:
                 with house.database.transaction() as session:
-                    if not records.renew(session, held):
+                    if not claims.renew(session, held):
                         log.warning("lease lost", job=held.job_id, step=held.step.key, attempt=held.attempt)
                         return
             except Exception as error:

@@ -5,6 +5,7 @@ from celery.canvas import Signature
 
 from db.jobs import Launch
 from pipeline.graph import Node, Par, Seq, Step
+from pipeline.stage import Stage
 
 LIGHT_SLACK_S = 120  # one message may carry several light steps after its first
 KILL_SLACK_S = 60
@@ -17,22 +18,23 @@ def compile(app: Celery, launch: Launch) -> Signature:
 
 def _compile(app: Celery, launch: Launch, node: Node) -> Signature:
     if isinstance(node, Step):
-        return _step(app, launch, node)
+        return step(app, node.stage, launch.job_id, node.key, launch.number, launch.lane)
     if isinstance(node, Par):
         return group(*(_compile(app, launch, part) for part in node.parts))
     assert isinstance(node, Seq), "a segment holds neither gates nor unknown scenes"
     return chain(*(_compile(app, launch, part) for part in node.parts))
 
 
-def _step(app: Celery, launch: Launch, step: Step) -> Signature:
-    limit = step.stage.limit.total_seconds() + LIGHT_SLACK_S
+def step(app: Celery, stage: Stage, job_id: str, key: str, number: int, lane: str) -> Signature:
+    """The message that asks for a step: identifiers, never payloads."""
+    limit = stage.limit.total_seconds() + LIGHT_SLACK_S
     return app.signature(
-        step.stage.name,
-        args=(launch.job_id, step.key, launch.number),
+        stage.name,
+        args=(job_id, key, number),
         immutable=True,
-        queue=launch.lane,
-        routing_key=f"{launch.lane}.{step.stage.name}",
-        argsrepr=f"(job={launch.job_id}, step={step.key}, launch={launch.number})",
+        queue=lane,
+        routing_key=f"{lane}.{stage.name}",
+        argsrepr=f"(job={job_id}, step={key}, launch={number})",
         soft_time_limit=limit,
         time_limit=limit + KILL_SLACK_S,
     )

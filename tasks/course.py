@@ -3,8 +3,10 @@
 A worker that goes on with the next step itself takes it out of here, so that Celery does not send it as well.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from celery import Celery
@@ -26,15 +28,30 @@ class Next:
     joins: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message is: the task id of the step under way, and what follows it."""
+
+    owner: str
+    chain: list[dict[str, Any]]
+    chord: dict[str, Any] | None
+
+
 class Course:
-    """The course of one message; `owner` is the task id of the step that is under way."""
+    """The course of one message."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
         self._app: Celery = task.app
         self._request = task.request
-        self.owner: str = task.request.id
+        self._start = monotonic()
         self.redelivered = bool((task.request.delivery_info or {}).get("redelivered"))
+        self.place = Place(task.request.id, list(task.request.chain or ()), task.request.chord)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the message's time limit, which all its steps share."""
+        _, soft = self._request.timelimit or (None, None)
+        return (soft or math.inf) - (monotonic() - self._start)
 
     def next(self) -> Next | None:
         """What could be done without a message: None where a fan-out or nothing follows."""
@@ -45,51 +62,47 @@ class Course:
         if task_id is None:
             return None
         job_id, *step, launch = signature.args
-        return Next(signature.task, task_id, job_id, step[0] if step else None, launch, joins=not self._request.chain)
+        return Next(signature.task, task_id, job_id, step[0] if step else None, launch, joins=not self.place.chain)
+
+    def after(self, follow: Next) -> Place:
+        """Where the message is once it has entered what follows."""
+        if follow.joins:
+            first, *rest = _unpacked(self._app, self.place.chord or {})
+            return Place(follow.task_id, [dict(each) for each in reversed(rest)], first.options.get("chord"))
+        *rest, entered = self.place.chain
+        return Place(follow.task_id, rest, entered["options"].get("chord"))
 
     def enter(self, follow: Next) -> None:
         """Take what follows upon us: Celery will send only what follows that."""
-        if follow.joins:
-            body = _unpacked(self._app, self._request.chord)
-            self._request.chain = [dict(each) for each in reversed(body[1:])]
-            self._request.chord = body[0].options.get("chord")
-        else:
-            entered = self._request.chain.pop()
-            self._request.chord = entered["options"].get("chord")
-        self.owner = follow.task_id
+        self._set(self.after(follow))
 
     def stay(self) -> None:
         """The chord that this step is a part of is not complete, as was seen under the job's lock: do not ask again."""
-        self._request.chord = None
+        self._set(replace(self.place, chord=None))
 
-    def message(self, stage: str, job_id: str, step: str, launch: int, lane: str) -> dict[str, Any]:
-        """The message that would bring the step under way here, chain and chord intact."""
-        signature = self._app.signature(
-            stage,
-            args=(job_id, step, launch),
-            immutable=True,
-            options={
-                "task_id": self.owner,
-                "root_id": self._request.root_id,
-                "parent_id": self._request.parent_id,
-                "group_id": self._request.group,
-                "group_index": self._request.group_index,
-                "chain": self._request.chain,
-                "chord": self._request.chord,
-                "queue": lane,
-                "routing_key": f"{lane}.{stage}",
-                "argsrepr": f"(job={job_id}, step={step}, launch={launch})",
-                "soft_time_limit": (self._request.timelimit or [None, None])[1],
-                "time_limit": (self._request.timelimit or [None, None])[0],
-            },
-        )
-        return dict(signature)
+    def message(self, signature: Signature, place: Place) -> dict[str, Any]:
+        """The step's message as it can be sent again from this place, chain and chord intact."""
+        carried = {
+            "task_id": place.owner,
+            "root_id": self._request.root_id,
+            "parent_id": self._request.parent_id,
+            "group_id": self._request.group,
+            "group_index": self._request.group_index,
+            "chain": place.chain,
+            "chord": place.chord,
+        }
+        return dict(signature.clone(**carried))
+
+    def _set(self, place: Place) -> None:
+        self.place = place
+        self._request.chain = place.chain
+        self._request.chord = place.chord
 
     def _signature(self) -> Signature | None:
-        if self._request.chain:
-            return Signature.from_dict(dict(self._request.chain[-1]), app=self._app)
-        if self._request.chord:
-            body = _unpacked(self._app, self._request.chord)
+        if self.place.chain:
+            return Signature.from_dict(dict(self.place.chain[-1]), app=self._app)
+        if self.place.chord:
+            body = _unpacked(self._app, self.place.chord)
             return body[0] if all(map(_plain, body)) else None
         return None
 

@@ -15,7 +15,10 @@ log = structlog.get_logger()
 
 
 def launch(job_id: str, *, number: int | None = None) -> None:
-    """Advance the job and send what runs next. `number` names the launch that asks: an older one changes nothing."""
+    """Advance the job and send what runs next.
+
+    `number` names the launch that has ended: an older one changes nothing. Without it, what is left is sent again.
+    """
     database = house().database
     move = database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
     if move.launch is not None:
@@ -28,6 +31,11 @@ def launch(job_id: str, *, number: int | None = None) -> None:
             database.patiently(lambda session: jobs.sent(session, made))
     if move.client is not None:
         announce(move.client, job_id)
+
+
+def begin(job_id: str) -> None:
+    """The first launch of an accepted job; when the sweeper was faster, nothing."""
+    launch(job_id, number=0)
 
 
 def announce(client: str, job_id: str) -> None:

@@ -1,12 +1,13 @@
 """The sweeper: finds what should have moved and did not. Any number of them may run."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from celery.canvas import Signature
-from sqlalchemy.orm import Session
 
-from db import jobs, keys, outbox, records
+from db import claims, jobs, keys, outbox, records
 from tasks.app import app
 from tasks.house import house
 from tasks.launching import announce_job, launch
@@ -19,10 +20,9 @@ log = structlog.get_logger()
 
 @app.task(name="sweep", acks_late=False)
 def sweep() -> None:
-    """Each second: wake, advance, deliver."""
-    wake()
-    nudge()
-    deliver()
+    """Each second: wake, advance, deliver, clear up."""
+    for part in (wake, nudge, deliver, abandon):
+        _attempt(part)
 
 
 @app.task(name="forget", acks_late=False)
@@ -33,16 +33,12 @@ def forget() -> None:
 
 
 def wake() -> int:
-    """Send the kept messages of steps whose time has come; before the commit, so that none is lost."""
-
-    def send(session: Session) -> int:
-        rows = records.due(session)
-        for row in rows:
-            if row.message:
-                Signature.from_dict(dict(row.message), app=app).apply_async()
-        return len(rows)
-
-    return house().database.patiently(send)
+    """Send the kept messages of steps whose time has come."""
+    woken = house().database.patiently(records.wake)
+    for each in woken:
+        if each.message:
+            _attempt(Signature.from_dict(dict(each.message), app=app).apply_async)
+    return len(woken)
 
 
 def nudge() -> int:
@@ -50,7 +46,7 @@ def nudge() -> int:
     found = house().database.patiently(jobs.stuck)
     for job_id in found:
         log.info("job nudged", job=job_id)
-        launch(job_id)
+        _attempt(partial(launch, job_id))
     return len(found)
 
 
@@ -60,3 +56,16 @@ def deliver() -> int:
     for job_id in found:
         announce_job(job_id)
     return len(found)
+
+
+def abandon() -> int:
+    """Cancel the steps that ended jobs still seem to run."""
+    return house().database.patiently(claims.abandon)
+
+
+def _attempt(part: Callable[[], object]) -> None:
+    """One part, job or message that cannot be served must not hold up the others; the next sweep tries again."""
+    try:
+        part()
+    except Exception:
+        log.exception("sweep incomplete")

@@ -1,21 +1,22 @@
 """How a worker serves one message: claim, attempt, record, and on to the next light step."""
 
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from celery.app.task import Task
 from celery.exceptions import Ignore, Reject
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import records
+from db import claims, records
+from db.claims import Claim, Message, Verdict
 from db.database import DatabaseAway
-from db.records import Claim, Message, Verdict
 from pipeline.outcome import Again, Done, Failed, Wait
 from pipeline.routes import STAGES
-from tasks import sightings
-from tasks.attempt import Attempted, attempt, crashed
-from tasks.course import Course, Next
+from tasks import canvas, sightings
+from tasks.attempt import Attempted, attempt, crashed, leased
+from tasks.course import Course, Next, Place
 from tasks.house import House, house
 from tasks.launching import announce, launch
 
@@ -34,10 +35,14 @@ def perform(task: Task, job_id: str, step: str, number: int) -> None:
         # not the stage's failure: the message goes back, and with it the step
         log.error("message put back", job=job_id, step=step, error=str(away))
         raise Reject(str(away), requeue=True) from None
+    except MemoryError:
+        # Celery would let it kill the worker, and the redelivered message the next one
+        log.error("message put back", job=job_id, step=step, error="MemoryError")
+        raise Reject("MemoryError", requeue=True) from None
 
 
 class _Run:
-    """One message being served; the course moves on as steps are done."""
+    """One message being served; its course moves on as steps are done."""
 
     def __init__(self, task: Task, house: House, job_id: str, number: int) -> None:
         self.task = task
@@ -45,9 +50,12 @@ class _Run:
         self.job_id = job_id
         self.number = number
         self.course = Course(task)
+        self.delivery = uuid4().hex[:8]
+        self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
-        held: Claim | Verdict | None = self._claim(step, self.course.owner)
+        message = self._message(step, self.course.place)
+        held: Claim | Verdict | None = self.house.database.patiently(lambda session: claims.claim(session, message))
         while held is not None:
             if held is Verdict.SATISFIED:
                 held = self._follow()
@@ -58,17 +66,11 @@ class _Run:
 
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        with sightings.seen(self.task, self.course.owner, held) as sighting:
+        with leased(self.house, held), sightings.seen(self.task, self.course.place.owner, held) as sighting:
             tried = attempt(self.house, held)
             sighting.outcome = tried.outcome
-        follow = self._light() if isinstance(tried.outcome, Done) else None
-        try:
-            recorded, then = self.house.database.patiently(lambda session: self._record(session, held, tried, follow))
-        except DBAPIError:
-            # an output that cannot be written must end the job, not vanish with its message
-            log.exception("step not recorded", job=held.job_id, step=held.step.key)
-            tried = Attempted(crashed(held), [], tried.provider)
-            recorded, then = self.house.database.patiently(lambda session: self._record(session, held, tried, None))
+            follow = self._light() if isinstance(tried.outcome, Done) else None
+            recorded, then = self._write(held, tried, follow)
         announce(held.client, self.job_id)
         if not recorded:
             raise Ignore("a later attempt has the step")
@@ -78,10 +80,25 @@ class _Run:
             raise Ignore("the step waits")
         return self._enter(follow, then)
 
+    def _write(self, held: Claim, tried: Attempted, follow: Next | None) -> tuple[bool, Claim | Verdict | None]:
+        """Where the outcome cannot be written with what follows, it is written alone, or else as a crash."""
+        broken = Attempted(crashed(held), [], tried.provider)
+        for outcome, claimed in ((tried, follow), (tried, None)):
+            try:
+                return self.house.database.patiently(partial(self._record, held, outcome, claimed))
+            except DatabaseAway:
+                raise
+            except Exception as error:
+                # the error's text may quote what was to be written, so the log has its name alone
+                log.error("step not recorded", job=held.job_id, step=held.step.key, error=type(error).__name__)
+        self.house.database.patiently(partial(self._record, held, broken, None))
+        raise Ignore("the step's outcome could not be written")
+
     def _record(
-        self, session: Session, held: Claim, tried: Attempted, follow: Next | None
+        self, held: Claim, tried: Attempted, follow: Next | None, session: Session
     ) -> tuple[bool, Claim | Verdict | None]:
-        keep = self._keep(held.step.key) if isinstance(tried.outcome, Again | Wait) else None
+        waits = isinstance(tried.outcome, Again | Wait)
+        keep = self._message(held.step.key, self.course.place).keep() if waits else None
         recorded = records.record(
             session, held, tried.outcome, made_assets=tried.made, provider=tried.provider, message=keep
         )
@@ -93,23 +110,25 @@ class _Run:
         return self._enter(follow, self.house.database.patiently(lambda session: self._next(session, follow)))
 
     def _light(self) -> Next | None:
-        """What follows, unless it is heavy: that travels in a message of its own, which Celery sends."""
+        """What follows, if it may be done at once; what is heavy or has too little time left, Celery sends."""
         follow = self.course.next()
-        heavy = follow is not None and follow.step is not None and STAGES[follow.task].heavy
-        return None if heavy else follow
+        if follow is None or follow.step is None:
+            return follow
+        stage = STAGES[follow.task]
+        return None if stage.heavy or stage.limit.total_seconds() > self.course.seconds_left else follow
 
     def _next(self, session: Session, follow: Next | None) -> Claim | Verdict | None:
         """Claim what follows; None where that is left to Celery, or is to advance and can be done."""
         if follow is None:
             return None
         if follow.step is None:
-            return Verdict.STALE if follow.joins and not records.ready(session, self.job_id, None) else None
-        return records.claim(session, self._message(follow.step, follow.task_id))
+            return Verdict.EARLY if follow.joins and not records.ready(session, self.job_id, None) else None
+        return claims.claim(session, self._message(follow.step, self.course.after(follow)))
 
     def _enter(self, follow: Next | None, then: Claim | Verdict | None) -> Claim | Verdict | None:
         if follow is None:
             return None
-        if follow.joins and then is Verdict.STALE:
+        if follow.joins and then is Verdict.EARLY:
             self.course.stay()
             return None
         self.course.enter(follow)
@@ -118,12 +137,11 @@ class _Run:
             return None
         return then
 
-    def _claim(self, step: str, owner: str) -> Claim | Verdict:
-        return self.house.database.patiently(lambda session: records.claim(session, self._message(step, owner)))
+    def _message(self, step: str, place: Place) -> Message:
+        stage = STAGES[step.rpartition("/")[2]]
 
-    def _message(self, step: str, owner: str) -> Message:
-        return Message(self.job_id, step, self.number, owner, self.course.redelivered, lambda: self._keep(step))
+        def keep() -> dict[str, Any]:
+            asked = canvas.step(self.task.app, stage, self.job_id, step, self.number, self.lane)
+            return self.course.message(asked, place)
 
-    def _keep(self, step: str) -> dict[str, Any]:
-        lane = self.task.request.delivery_info["routing_key"].partition(".")[0]
-        return self.course.message(step.rpartition("/")[2], self.job_id, step, self.number, lane)
+        return Message(self.job_id, step, self.number, place.owner, self.delivery, self.course.redelivered, keep)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from celery.app.task import Task
 
-from db.records import Claim
+from db.claims import Claim
 from pipeline.outcome import Done, Outcome
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from celery import signals
 
 from db import assets, avatars, ids
 from db.assets import NewAsset
-from db.records import Claim
+from db.claims import Claim
 from pipeline.assets import Asset
 from pipeline.errors import AssetDamaged, IdentityMissing
 from pipeline.ports import CAPABILITIES, AssetStore, Identities, Identity, MediaSource, Neutral

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from db import ids, jobs, records
+from db import claims, ids, jobs, records
+from db.claims import Claim, Message, Verdict
 from db.database import Database
 from db.models import AssetRow, Job, Record
-from db.records import Claim, Message, Verdict
 from pipeline.graph import steps
 from pipeline.outcome import Done, Outcome
 from pipeline.ports import Frame
@@ -82,11 +82,10 @@ def upload(database: Database) -> str:
 
 
 def claim(database: Database, job_id: str, step: str, launch: int, **message: Any) -> Claim | Verdict:
-    asked = Message(
-        job_id, step, launch, message.pop("owner", uuid4().hex), message.pop("redelivered", False), **message
-    )
+    named = {"owner": uuid4().hex, "delivery": uuid4().hex, "redelivered": False} | message
+    asked = Message(job_id, step, launch, **named)
     with database.transaction() as session:
-        return records.claim(session, asked)
+        return claims.claim(session, asked)
 
 
 def record(database: Database, held: Claim, outcome: Outcome, **options: Any) -> bool:

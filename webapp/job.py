@@ -83,7 +83,7 @@ def present_event(event: Event, deliveries: Sequence[Delivery]) -> dict[str, Any
         "state": event.state,
         "attempts": event.attempts,
         "next_attempt_at": event.due_at if event.state == "pending" else None,
-        "data": links().present(event.data),
+        "data": links().event(event.data),
         "deliveries": [
             {"at": each.at, "status": each.status, "latency_ms": each.latency_ms, "answer": each.answer}
             for each in deliveries

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import records
+from db import claims, jobs, records
+from db.claims import Claim, Verdict
 from db.database import Database
 from db.events import story
 from db.jobs import KeyReused, TooManyJobs, stuck
-from db.records import Claim, Verdict
 from pipeline.assets import Asset
 from pipeline.outcome import Again, Done, Error, Failed
 from pipeline.ports import Identity, Neutral, Utterance
@@ -72,7 +72,7 @@ def test_of_many_simultaneous_claims_one_wins(database: Database, job_id: str) -
 
 def test_a_step_waits_for_what_it_reads(database: Database, job_id: str) -> None:
     number = begin(database, job_id)
-    assert inline.claim(database, job_id, "storyboard", number) is Verdict.STALE
+    assert inline.claim(database, job_id, "storyboard", number) is Verdict.EARLY
 
 
 def test_a_redelivered_message_takes_over_at_once_and_the_late_loser_changes_nothing(
@@ -104,7 +104,7 @@ def test_an_ended_lease_frees_the_step_for_anyone(database: Database, job_id: st
     assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
     assert isinstance(lost, Claim)
     with database.transaction() as session:
-        assert not records.renew(session, lost)
+        assert not claims.renew(session, lost)
 
 
 def test_recording_twice_says_that_it_is_recorded(database: Database, job_id: str) -> None:
@@ -117,10 +117,60 @@ def test_recording_twice_says_that_it_is_recorded(database: Database, job_id: st
 
 def test_an_older_launch_is_fenced(database: Database, job_id: str) -> None:
     old = begin(database, job_id)
-    new = begin(database, job_id)
+    move = inline.advance(database, job_id, launch=old)
+    assert move.launch is not None
+    new = move.launch.number
     assert inline.claim(database, job_id, "load_identity", old) is Verdict.STALE
     assert isinstance(inline.claim(database, job_id, "load_identity", new), Claim)
     assert inline.advance(database, job_id, launch=old).launch is None
+
+
+def test_who_only_suspects_a_loss_fences_nothing(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    again = inline.advance(database, job_id).launch
+    assert again is not None
+    assert again.number == number
+    held = inline.claim(database, job_id, "load_identity", number)
+    assert isinstance(held, Claim)
+    assert inline.claim(database, job_id, "load_identity", number) is Verdict.STALE
+
+
+def test_a_late_first_launch_does_not_fence_the_sweepers(database: Database, job_id: str) -> None:
+    swept = begin(database, job_id)
+    assert inline.advance(database, job_id, launch=0).launch is None
+    assert isinstance(inline.claim(database, job_id, "load_identity", swept), Claim)
+
+
+def test_a_lost_answer_to_a_claim_leaves_the_step_to_the_same_delivery(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    first = inline.claim(database, job_id, "load_identity", number, owner="task-1", delivery="a")
+    again = inline.claim(database, job_id, "load_identity", number, owner="task-1", delivery="a")
+    assert isinstance(first, Claim)
+    assert isinstance(again, Claim)
+
+
+def test_a_step_that_loses_its_worker_each_time_fails_the_job(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    verdicts = [
+        inline.claim(database, job_id, "load_identity", number, owner="task-1", redelivered=True)
+        for _ in range(claims.MOST_LOST + 1)
+    ]
+    assert all(isinstance(each, Claim) for each in verdicts[:-1])
+    assert verdicts[-1] is Verdict.STALE
+    job = inline.job(database, job_id)
+    assert job.error is not None
+    assert (job.status, job.error["code"], job.error["stage"]) == ("failed", "worker_lost", "load_identity")
+
+
+def test_a_step_of_a_cancelled_job_does_not_seem_to_run_for_ever(database: Database, job_id: str) -> None:
+    inline.claim(database, job_id, "load_identity", begin(database, job_id))
+    with database.transaction() as session:
+        jobs.cancel(session, job_id, client=inline.CLIENT)
+        assert claims.abandon(session) == 0
+        session.execute(text("UPDATE records SET lease_until = now() - interval '1 second' WHERE status = 'running'"))
+    with database.transaction() as session:
+        assert claims.abandon(session) == 1
+    assert {row.status for row in inline.rows(database, job_id).values()} == {"cancelled"}
 
 
 def test_a_failure_ends_the_job_and_siblings_start_nothing(database: Database, job_id: str) -> None:
@@ -151,11 +201,13 @@ def test_a_step_that_may_succeed_later_keeps_its_message_and_sleeps(database: Da
     asleep = inline.claim(database, job_id, "load_identity", number, keep=lambda: {"task": "newer"})
     assert asleep is Verdict.ASLEEP
     with database.transaction() as session:
-        assert records.due(session) == []
+        assert records.wake(session) == []
         session.execute(text("UPDATE records SET wake_at = now() WHERE status = 'waiting'"))
     with database.transaction() as session:
-        (row,) = records.due(session)
-        assert row.message == {"task": "newer"}
+        (woken,) = records.wake(session)
+        assert woken.message == {"task": "newer"}
+    with database.transaction() as session:
+        assert stuck(session) == []
     assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
 
 
@@ -213,6 +265,18 @@ def test_a_client_has_no_more_active_jobs_than_its_limit(database: Database) -> 
     inline.accept(database, inline.output_request("avt_x"), most_active=1)
     with pytest.raises(TooManyJobs):
         inline.accept(database, inline.output_request("avt_x"), most_active=1)
+
+
+def test_many_calls_at_once_do_not_pass_the_limit(database: Database) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            inline.accept(database, inline.output_request("avt_x"), most_active=3)
+        except TooManyJobs:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(16))) == 3
 
 
 def test_the_sweeper_finds_a_job_that_nothing_moves_and_then_leaves_it_time(database: Database, job_id: str) -> None:

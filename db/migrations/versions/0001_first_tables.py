@@ -157,7 +157,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("tried", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("variation", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("owner", sa.String(length=64), nullable=True),
+        sa.Column("owner", sa.String(length=80), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("wake_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("message", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
