@@ -3,11 +3,16 @@
 Each value that is not Celery's default has its reason beside it.
 """
 
+import sys
+
 from kombu import Exchange, Queue
 
 from schemas import environment
 
-_settings = environment.read()
+try:
+    _settings = environment.read()
+except environment.SettingsInvalid as error:
+    sys.exit(str(error))
 
 DELIVERY_LIMIT = (
     10  # a healthy long step may lose its worker to several deploys; a poisonous one must not loop for ever

@@ -51,7 +51,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Commits at the end, rolls back on any error."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        # no autoflush: a verb's changes to a row go out as one statement
+        with Session(self.engine, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
 
     def patiently(self, work: Callable[[Session], T], *, patience_s: float = PATIENCE_S) -> T:

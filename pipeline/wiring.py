@@ -74,6 +74,8 @@ def parts_of(kind: type) -> dict[type, tuple[str, ...]]:
     for each in fields(kind):
         for candidate in (hints[each.name], *get_args(hints[each.name])):
             if is_dataclass(candidate) and isinstance(candidate, type) and get_origin(hints[each.name]) is not tuple:
+                if candidate in found:
+                    raise RouteInvalid(f"{kind.__name__} has two parts of the type {candidate.__name__}")
                 found[candidate] = (each.name,)
     return found
 
@@ -98,6 +100,10 @@ def _origin(route: Node, step: Step, read: Read, given: type) -> Source:
     raise RouteInvalid(f"{step.key} reads {read.type.__name__}, which nothing makes")
 
 
+def _fans_out(node: Node | None) -> bool:
+    return isinstance(node, Par | EachScene)
+
+
 def _scene_type(made: type) -> type | None:
     """The type of a storyboard's scenes; None for what is no storyboard."""
     hint: Any = get_type_hints(made).get("scenes") if is_dataclass(made) else None
@@ -114,7 +120,9 @@ def _check(node: Node, one: set[type], many: set[type], *, top: bool) -> None:
             raise RouteInvalid(f"{node.stage.name} makes {node.stage.makes.__name__}, which is made before it")
         one.add(node.stage.makes)
     elif isinstance(node, Seq):
-        for part in node.parts:
+        for previous, part in zip((None, *node.parts), node.parts, strict=False):
+            if _fans_out(previous) and _fans_out(part):
+                raise RouteInvalid("two fan-outs in a row need a step between them, where the first is joined")
             _check(part, one, many, top=top)
     elif isinstance(node, Par):
         made: list[set[type]] = []

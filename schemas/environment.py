@@ -1,19 +1,36 @@
 """The operator's contract: environment variables become Settings, or one clear message names all that is wrong."""
 
+import base64
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields as fields_of
 from typing import Any
+from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from pipeline.ports import CAPABILITIES
 from pipeline.settings import Client, Settings
 
+LEAST_SECRET = 24  # bytes, as Standard Webhooks asks for
+BROKERS = ("amqp", "amqps", "memory")
+
 
 class SettingsInvalid(Exception):
     """The process must not start; the message has one line for each variable."""
+
+
+def _signs(secret: str) -> None:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith("whsec_") or len(key) < LEAST_SECRET:
+        raise ValidationError(f"must be whsec_ and the base64 of at least {LEAST_SECRET} bytes")
 
 
 class ClientSchema(Schema):
@@ -24,12 +41,11 @@ class ClientSchema(Schema):
         validate=validate.Length(min=1),
     )
     callback_url = fields.Url(load_default=None, allow_none=True, require_tld=False, schemes={"http", "https"})
-    callback_secrets = fields.List(
-        fields.String(validate=validate.Regexp(r"^whsec_[A-Za-z0-9+/=]{24,}$")), load_default=list
-    )
+    callback_secrets = fields.List(fields.String(validate=_signs), load_default=list)
     max_active_jobs = fields.Integer(load_default=1000, validate=validate.Range(min=1))
 
 
+LONGEST_PAUSE_S = 30 * 86400.0
 REQUIRED = ("LIKENESS_DATABASE_URL", "LIKENESS_BROKER_URL", "LIKENESS_SIGNING_KEY")
 
 
@@ -50,6 +66,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
             problems.append(f"{name} {detail}")
             return default
 
+    parse("LIKENESS_DATABASE_URL", _database, None)
+    parse("LIKENESS_BROKER_URL", _broker, None)
     values = {
         "storage_url": environ.get("LIKENESS_STORAGE_URL") or "var/assets",
         "clients": parse("LIKENESS_CLIENTS", _clients, ()),
@@ -127,7 +145,10 @@ def _switch(text: str) -> bool:
 
 
 def _pauses(text: str) -> tuple[float, ...]:
-    return tuple(_positive(float(word)) for word in text.split(","))
+    pauses = tuple(_positive(float(word)) for word in text.split(","))
+    if max(pauses) > LONGEST_PAUSE_S:
+        raise ValidationError("has a pause of more than 30 days")
+    return pauses
 
 
 def _count(text: str) -> int:
@@ -135,6 +156,21 @@ def _count(text: str) -> int:
 
 
 def _positive(number: float) -> float:
-    if number <= 0:
+    if not 0 < number <= sys.maxsize:
         raise ValidationError("must be above zero")
     return number
+
+
+def _database(text: str) -> None:
+    try:
+        backend = make_url(text).get_backend_name()
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend != "postgresql":
+        raise ValidationError("must be an SQLAlchemy URL that begins with postgresql+psycopg2://")
+
+
+def _broker(text: str) -> None:
+    parts = urlsplit(text)
+    if parts.scheme not in BROKERS or not (parts.hostname or parts.scheme == "memory"):
+        raise ValidationError("must be a URL that begins with amqp:// and names a host")

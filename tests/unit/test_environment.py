@@ -44,6 +44,14 @@ def test_everything_missing_is_named_at_once() -> None:
         ("LIKENESS_PROVIDERS", '{"speech": ["../hunter2"]}'),
         ("LIKENESS_CALLBACK_ALLOW_PRIVATE", "hunter2"),
         ("LIKENESS_CALLBACK_SCHEDULE_S", "5,-1"),
+        ("LIKENESS_CALLBACK_SCHEDULE_S", "nan"),
+        ("LIKENESS_CALLBACK_SCHEDULE_S", "inf,5"),
+        ("LIKENESS_CLIENTS", json.dumps([{**CLIENT, "callback_secrets": ["whsec_" + "=" * 32]}])),
+        ("LIKENESS_CLIENTS", json.dumps([{**CLIENT, "callback_secrets": ["whsec_" + "a" * 25]}])),
+        ("LIKENESS_DATABASE_URL", "mysql://u:hunter2@db/likeness"),
+        ("LIKENESS_DATABASE_URL", "hunter2"),
+        ("LIKENESS_BROKER_URL", "hunter2"),
+        ("LIKENESS_BROKER_URL", "redis://:hunter2@mq"),
         ("LIKENESS_MAX_UPLOAD_BYTES", "hunter2"),
         ("LIKENESS_SIGNING_KEY", "hunter2"),
     ],
@@ -57,7 +65,7 @@ def test_what_is_malformed_is_named_without_its_value(name: str, value: str) -> 
 
 
 def test_no_secret_shows_in_the_settings() -> None:
-    client = {**CLIENT, "callback_url": "https://shop.example/hook", "callback_secrets": ["whsec_" + "hunter2" * 5]}
+    client = {**CLIENT, "callback_url": "https://shop.example/hook", "callback_secrets": ["whsec_" + "hunter2x" * 5]}
     shown = repr(read({**GOOD, "LIKENESS_CLIENTS": json.dumps([client])}))
     assert "hunter2" not in shown
     assert KEY not in shown

@@ -122,6 +122,7 @@ def test_onward_follows_values_and_not_positions() -> None:
         (seq(board, par(sound, gate("board", judges=board))), "Line|top level"),
         (seq(gate("board", judges=board), board), "not before it"),
         (seq(each_scene(picture)), "no storyboard"),
+        (seq(board, each_scene(sound), each_scene(picture)), "two fan-outs in a row"),
         (seq(board, each_scene(seq(film, sound))), "film reads Sound"),
         (seq(board, each_scene(par(sound, seq(picture, film)))), "film reads Sound"),
     ],
