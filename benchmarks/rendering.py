@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from pipeline.assets import Asset
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.timeline import cues
 from providers.local import ffmpeg
 from providers.local.background import LocalBackground

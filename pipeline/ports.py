@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pipeline.assets import Asset
+from pipeline.frame import Frame
+from pipeline.snapshots import Person, PhotoSource
 from pipeline.timeline import Cue, Word
-
-if TYPE_CHECKING:
-    from pipeline.snapshots import Person, PhotoSource
 
 CAPABILITIES: dict[str, type] = {}
 P = TypeVar("P", bound=type)
@@ -78,7 +77,7 @@ class Identity:
 class Identities(Protocol):
     """The client's avatars. Bound to one job: saving twice saves once."""
 
-    def save(self, person: "Person", neutral: Neutral, sheet: Asset) -> str:
+    def save(self, person: Person, neutral: Neutral, sheet: Asset) -> str:
         """The id of the avatar that this job makes."""
         ...
 
@@ -90,7 +89,7 @@ class Identities(Protocol):
 class MediaSource(Protocol):
     """Input files, by reference. Bound to one client: another's assets do not exist here."""
 
-    def take(self, source: "PhotoSource") -> Asset:
+    def take(self, source: PhotoSource) -> Asset:
         """The uploaded asset, or what the address gives, kept. Raises FetchRefused, FetchFailed, AssetDamaged."""
         ...
 
@@ -123,16 +122,6 @@ class Utterance:
     phonemes: Asset
     seconds: float
     words: tuple[Word, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The picture's shape, and what is always written on it."""
-
-    width: int
-    height: int
-    fps: int
-    label: str | None = "AI-generated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A stage reads the parts it needs, so that nothing else can change its input dige
 
 from dataclasses import dataclass, replace
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 
 VARIATION_STRIDE = 1_000_003  # a prime: the seeds of neighbouring scenes' variations do not meet
 

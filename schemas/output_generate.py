@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.snapshots import AvatarRef, CaptionStyle, OutputSnapshot, SceneLimit, ScriptRequest, Seed, Setting
 from schemas.strict import Choice, Metadata, NotOffered, Number, Strict, Text, Whole, exactly_one, listed, nested
 

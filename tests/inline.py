@@ -8,9 +8,9 @@ from db import claims, ids, jobs, records
 from db.claims import Claim, Message, Verdict
 from db.database import Database
 from db.models import AssetRow, Job, Record
+from pipeline.frame import Frame
 from pipeline.graph import steps
 from pipeline.outcome import Done, Outcome
-from pipeline.ports import Frame
 from pipeline.snapshots import (
     AvatarRef,
     AvatarSnapshot,

@@ -7,17 +7,8 @@ from typing import Any
 
 from pipeline.assets import Asset
 from pipeline.errors import TextNotSpeakable
-from pipeline.ports import (
-    AssetStore,
-    Captions,
-    FaceReport,
-    Finished,
-    Footage,
-    Frame,
-    Neutral,
-    PlannedScene,
-    Utterance,
-)
+from pipeline.frame import Frame
+from pipeline.ports import AssetStore, Captions, FaceReport, Finished, Footage, Neutral, PlannedScene, Utterance
 
 SECONDS = 2.0
 NAP_S = 2.0

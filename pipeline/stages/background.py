@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from pipeline.assets import Asset
-from pipeline.ports import BackgroundMaker, Frame
+from pipeline.frame import Frame
+from pipeline.ports import BackgroundMaker
 from pipeline.snapshots import Seed, Setting
 from pipeline.stage import minutes, stage
 

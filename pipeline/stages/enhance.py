@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.ports import Finished, Frame, Identity, VideoEnhancer
+from pipeline.frame import Frame
+from pipeline.ports import Finished, Identity, VideoEnhancer
 from pipeline.stage import minutes, stage
 from pipeline.stages.stitch import Cut
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.ports import Footage, Frame, Identity, TalkingPortrait, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import Footage, Identity, TalkingPortrait, Utterance
 from pipeline.snapshots import CaptionStyle, Seed
 from pipeline.stage import minutes, stage
 from pipeline.stages.background import Background

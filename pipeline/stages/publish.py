@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 
 from pipeline.assets import Asset
-from pipeline.ports import AssetStore, Captions, CaptionWriter, Frame, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import AssetStore, Captions, CaptionWriter, Utterance
 from pipeline.snapshots import CaptionStyle
 from pipeline.stage import minutes, stage
 from pipeline.stages.background import Background

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.ports import Footage, Frame, Utterance, VideoEditor
+from pipeline.frame import Frame
+from pipeline.ports import Footage, Utterance, VideoEditor
 from pipeline.stage import minutes, stage
 from pipeline.stages.lip_sync import Clip
 

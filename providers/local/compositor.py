@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from providers.local import planes
 from providers.local.faces import Array, Face
 from providers.local.framing import BACKDROP_ZOOM, Placement

@@ -5,7 +5,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from pipeline.errors import RenderFailed
-from pipeline.ports import AssetStore, Footage, Frame, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import AssetStore, Footage, Utterance
 from providers.local import ffmpeg
 
 RATE = 48_000

@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline.assets import Asset
 from pipeline.errors import RenderFailed
-from pipeline.ports import AssetStore, Finished, Footage, Frame
+from pipeline.frame import Frame
+from pipeline.ports import AssetStore, Finished, Footage
 from providers.local import ffmpeg
 
 TARGET_LUFS, CEILING_DBTP = -16.0, -1.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from providers.local.faces import CHIN, FOREHEAD, LEFT_EAR, RIGHT_EAR, Face
 
 # The face's height and its middle's place as shares of the frame's height; the most of its width that the face fills.

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.assets import Asset
 from pipeline.errors import OutOfMemory, RenderFailed
-from pipeline.ports import AssetStore, Footage, Frame, Neutral, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import AssetStore, Footage, Neutral, Utterance
 from pipeline.timeline import Cue
 from providers.local import ffmpeg, motion
 from providers.local.faces import Array

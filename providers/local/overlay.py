@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.timeline import Cue, Word
 
 Piece = tuple[int, int, np.ndarray]

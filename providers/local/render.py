@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import RenderFailed
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.timeline import Cue, Word
 from providers.local import ffmpeg
 from providers.local.compositor import Compositor

@@ -16,7 +16,8 @@ from PIL import Image
 
 from pipeline.assets import Asset
 from pipeline.errors import NoFace, UnreadableImage
-from pipeline.ports import Footage, Frame, Neutral, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import Footage, Neutral, Utterance
 from pipeline.timeline import Cue, Word
 from providers.local import ffmpeg
 from providers.local.framing import SHOTS, place

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import RenderFailed, TextNotSpeakable
-from pipeline.ports import Footage, Frame, Utterance
+from pipeline.frame import Frame
+from pipeline.ports import Footage, Utterance
 from pipeline.timeline import cues
 from providers.local import ffmpeg
 from providers.local.background import LocalBackground

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, PhotoSource, ScriptRequest
 from schemas import canonical, records
 from schemas.canonical import NotJson

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from kombu import Connection, Exchange, Queue
 from sqlalchemy import text
 
 from db.database import Database
@@ -67,6 +68,17 @@ def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
         sweeper.stop()
         database.dispose()
         servers.databases.drop(name)
+
+
+def test_the_queues_are_what_operators_were_told(running: Running, broker_url: str) -> None:
+    """Declared anew with other arguments, a queue refuses; with the right ones, it agrees."""
+    limited = {"x-queue-type": "quorum", "x-delivery-limit": 10, "x-dead-letter-exchange": "likeness.dead"}
+    exchange = Exchange("likeness", type="topic", durable=True)
+    with Connection(broker_url) as connection:
+        for name in ("avatar", "marketing", "callback", "maintenance"):
+            Queue(name, exchange, f"{name}.#", queue_arguments=limited, channel=connection.default_channel).declare()
+        dead = Queue("dead", channel=connection.default_channel).queue_declare(passive=True)
+    assert dead is not None
 
 
 def test_scenes_fan_out_and_join(running: Running) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.ports import Frame
+from pipeline.frame import Frame
 from pipeline.timeline import Word, cues
 from providers.local.overlay import YELLOW, Overlay, legible
 
