@@ -39,6 +39,8 @@ def add(
     attempt: int | None = None,
 ) -> None:
     """Rows for files, and edges to their sources."""
+    if not made:
+        return
     for new in made:
         session.add(
             AssetRow(

@@ -1,11 +1,19 @@
-"""The `likeness` command, called in this process."""
+"""The `likeness` command, called in this process or in one of its own."""
 
 import os
+import sys
 from collections.abc import Mapping
 
 from click.testing import CliRunner, Result
 
 from webapp.cli import main
+
+# A process of its own. Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+LIKENESS = (
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from webapp.cli import main; main()",
+)
 
 
 def run(*words: str, env: Mapping[str, str] | None = None, input: str | None = None) -> Result:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import psutil
 import pytest
 
 from providers.local import ffmpeg
+from tests.command import LIKENESS
 
-LIKENESS = [sys.executable, "-c", "from webapp.cli import main; main(prog_name='likeness')"]
 PROJECT = Path(__file__).parents[2]
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ import pytest
 import requests
 from standardwebhooks import Webhook
 
-from tests.command import run
+from tests.command import LIKENESS, run
 from webapp.cli.inbox import Delivery, Inbox, NotGenuine
 from webapp.cli.receive import BODY_BYTES, line, listening
 
@@ -170,7 +169,7 @@ def _raw(endpoint: Endpoint, method: str, headers: dict[str, str]) -> int:
 
 
 def test_the_command_prints_a_line_for_each_event_and_stops_at_ctrl_c() -> None:
-    command = [sys.executable, "-c", "from webapp.cli import main; main()", "receive", "--port", "0"]
+    command = [*LIKENESS, "receive", "--port", "0"]
     environment = os.environ | {"LIKENESS_WEBHOOK_SECRET": SECRET}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
