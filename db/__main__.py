@@ -2,6 +2,8 @@
 
 import sys
 
+from sqlalchemy.exc import OperationalError
+
 from db.schema import upgrade
 from schemas import environment
 
@@ -14,6 +16,9 @@ def main(arguments: list[str]) -> int:
         upgrade(environment.read().database_url)
     except environment.SettingsInvalid as error:
         print(error, file=sys.stderr)
+        return 1
+    except OperationalError as error:
+        print(f"the database cannot be used: {str(error.orig).splitlines()[0]}", file=sys.stderr)
         return 1
     return 0
 

@@ -216,7 +216,8 @@ def measure(session: Session, job: Job, row: Record) -> None:
         job.scenes = len(row.output["scenes"])
     made = plan(job.route, job.scenes)
     others = select(Record.step).where(Record.job_id == job.id, Record.status.in_(SATISFIED))
-    job.progress = max(job.progress, progress(made.route, made.tree, {row.step, *session.scalars(others)}))
+    if job.status in ACTIVE:  # what an ended job still finishes is kept, and tells nothing
+        job.progress = max(job.progress, progress(made.route, made.tree, {row.step, *session.scalars(others)}))
 
 
 def moved(job: Job) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.errors import FetchFailed, FetchRefused, StageError
-from providers.line import PORTS, NotPublic, Target, connected, is_address, resolve
+from providers.line import PORTS, NotPublic, Target, connected, is_address, listed, resolve
 
 MIB = 2**20
 CHUNK = 1 << 16
@@ -85,15 +85,9 @@ class MediaFetcher:
             raise FetchRefused("an input URL begins with https://", scheme=parts.scheme[:20])
         if not host or parts.username is not None or parts.password is not None:
             raise FetchRefused("an input URL names a host, and no user")
-        if not self._listed(host, port, parts.scheme):
+        if not listed(self._hosts, host, port, default=PORTS[parts.scheme]):
             raise FetchRefused(f"input media is not taken from {host}:{port}", host=host, port=port)
         return Target(parts.scheme, host, port, _request_path(parts), self._address(host, port))
-
-    def _listed(self, host: str, port: int, scheme: str) -> bool:
-        name = f"[{host}]" if ":" in host else host
-        if f"{name}:{port}" in self._hosts:
-            return True
-        return port == PORTS[scheme] and not self._hosts.isdisjoint({name, host, "*"})
 
     def _address(self, host: str, port: int) -> str:
         try:

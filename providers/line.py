@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -68,6 +68,14 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def listed(hosts: Collection[str], host: str, port: int, *, default: int) -> bool:
+    """Whether `hosts` names it: a name, `name:port` where it is not the default one, or `*` for any at the default."""
+    name = f"[{host}]" if ":" in host else host
+    if f"{name}:{port}" in hosts:
+        return True
+    return port == default and any(each in hosts for each in (name, host, "*"))
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> str:

@@ -15,8 +15,12 @@ from sqlalchemy.exc import ArgumentError
 
 from pipeline.ports import CAPABILITIES
 from pipeline.settings import Client, Settings
+from schemas.problems import Flaw, flaws
 
 LEAST_SECRET = 24  # bytes, as Standard Webhooks asks for
+MOST_SECRET = 64
+DRIVERS = ("postgresql", "postgresql+psycopg2")
+STORES = ("file", "local", "s3", "s3a")
 BROKERS = ("amqp", "amqps", "memory")
 
 
@@ -29,8 +33,8 @@ def _signs(secret: str) -> None:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
         key = b""
-    if not secret.startswith("whsec_") or len(key) < LEAST_SECRET:
-        raise ValidationError(f"must be whsec_ and the base64 of at least {LEAST_SECRET} bytes")
+    if not secret.startswith("whsec_") or not LEAST_SECRET <= len(key) <= MOST_SECRET:
+        raise ValidationError(f"must be whsec_ and the base64 of {LEAST_SECRET} to {MOST_SECRET} bytes")
 
 
 class ClientSchema(Schema):
@@ -62,14 +66,14 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         try:
             return convert(text)
         except (ValueError, TypeError, ValidationError) as error:
-            detail = error.messages if isinstance(error, ValidationError) else "is malformed"
-            problems.append(f"{name} {detail}")
+            found = flaws(error.messages) if isinstance(error, ValidationError) else [Flaw("", "is malformed")]
+            problems.append(f"{name} " + "; ".join(f"{flaw.pointer} {flaw.detail}".strip() for flaw in found))
             return default
 
     parse("LIKENESS_DATABASE_URL", _database, None)
     parse("LIKENESS_BROKER_URL", _broker, None)
     values = {
-        "storage_url": environ.get("LIKENESS_STORAGE_URL") or "var/assets",
+        "storage_url": parse("LIKENESS_STORAGE_URL", _storage, "var/assets"),
         "clients": parse("LIKENESS_CLIENTS", _clients, ()),
         "providers": parse("LIKENESS_PROVIDERS", _providers, dict.fromkeys(CAPABILITIES, ("local",))),
         "media_hosts": parse("LIKENESS_MEDIA_HOSTS", _words, ()),
@@ -77,7 +81,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         "callback_schedule_s": parse("LIKENESS_CALLBACK_SCHEDULE_S", _pauses, defaults["callback_schedule_s"]),
         "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, defaults["max_upload_bytes"]),
         "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, defaults["url_lifetime_s"]),
-        "public_url": environ.get("LIKENESS_PUBLIC_URL") or None,
+        "public_url": parse("LIKENESS_PUBLIC_URL", _public, None),
     }
     key = environ.get("LIKENESS_SIGNING_KEY", "")
     if key and len(key) < 32:
@@ -163,10 +167,10 @@ def _positive(number: float) -> float:
 
 def _database(text: str) -> None:
     try:
-        backend = make_url(text).get_backend_name()
+        driver = make_url(text).drivername
     except (ArgumentError, ValueError):
-        backend = ""
-    if backend != "postgresql":
+        driver = ""
+    if driver not in DRIVERS:
         raise ValidationError("must be an SQLAlchemy URL that begins with postgresql+psycopg2://")
 
 
@@ -174,3 +178,16 @@ def _broker(text: str) -> None:
     parts = urlsplit(text)
     if parts.scheme not in BROKERS or not (parts.hostname or parts.scheme == "memory"):
         raise ValidationError("must be a URL that begins with amqp:// and names a host")
+
+
+def _storage(text: str) -> str:
+    if "://" in text and text.partition("://")[0] not in STORES:
+        raise ValidationError("must be a folder, file:///… or s3://bucket/prefix")
+    return text
+
+
+def _public(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValidationError("must begin with https:// and name a host")
+    return text

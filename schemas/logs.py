@@ -5,6 +5,9 @@ import sys
 
 import structlog
 
+# what they tell of every message: three lines a second when nothing happens
+CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
+
 
 def configure(level: int = logging.INFO) -> None:
     """Celery's, Flask's and our own logs in the same shape."""
@@ -30,6 +33,8 @@ def configure(level: int = logging.INFO) -> None:
             ],
         )
     )
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

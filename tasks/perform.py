@@ -71,6 +71,7 @@ class _Run:
             sighting.outcome = tried.outcome
             follow = self._light() if isinstance(tried.outcome, Done) else None
             recorded, then = self._write(held, tried, follow)
+        log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         announce(held.client, self.job_id)
         if not recorded:
             raise Ignore("a later attempt has the step")

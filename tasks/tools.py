@@ -1,10 +1,12 @@
 """The tools of one attempt: house ports bound to the step, and adapters that use them."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from schemas import records as codec
 from tasks.house import House
 
 SCRATCH = "likeness-step-"
-SCRATCH_KEPT_S = 24 * 3600.0  # longer than any step may take
+UNLOCKED_S = 60.0  # between a folder's making and its lock no time passes, but a machine may sleep
 
 
 class StepAssets:
@@ -52,15 +54,31 @@ class StepAssets:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-            yield Path(folder)
+            held = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX)  # ends with this process, however it ends
+                yield Path(folder)
+            finally:
+                os.close(held)
 
 
 @signals.worker_ready.connect
+@signals.worker_process_init.connect  # a pool child may replace one that was killed
 def sweep_scratch(**_: object) -> None:
-    """Remove what steps left on this machine whose worker was killed."""
+    """Remove what steps left on this machine whose process is gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        if time.time() - folder.stat().st_mtime > SCRATCH_KEPT_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it is in use, or gone
+            if time.time() - folder.stat().st_mtime > UNLOCKED_S:
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    finally:
+        os.close(handle)
 
 
 class ClientIdentities:

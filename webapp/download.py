@@ -34,8 +34,9 @@ def stream(asset_id: str, *, sha256: str, size: int, media_type: str) -> Respons
     if request.if_none_match.contains_weak(sha256):
         answer.status_code = 304
         return answer
-    start, end = _range(sha256, size)
-    if (start, end) != (0, size):
+    part = _range(sha256, size)
+    start, end = part or (0, size)
+    if part:  # also where it is the whole: a player that asked for a range takes nothing else
         answer.status_code = 206
         answer.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     answer.content_length = end - start
@@ -45,12 +46,12 @@ def stream(asset_id: str, *, sha256: str, size: int, media_type: str) -> Respons
     return answer
 
 
-def _range(sha256: str, size: int) -> tuple[int, int]:
-    """From where up to, and without, where. Several ranges at once we may ignore, and do."""
-    header = request.headers.get("Range")
+def _range(sha256: str, size: int) -> tuple[int, int] | None:
+    """From where up to, and without, where; None: all of it. Several ranges at once we may ignore, and do."""
+    header = request.headers.get("Range") if request.method == "GET" else None
     asked = parse_range_header(header) if header else None
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or not _same(sha256):
-        return 0, size
+        return None
     found = asked.range_for_length(size)
     if found is None:
         raise RangeUnsatisfiable(f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})

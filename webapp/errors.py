@@ -70,10 +70,6 @@ class StateClash(Refused):
     code = "state_conflict"
 
 
-class ParameterInvalid(Refused):
-    code = "parameter_invalid"
-
-
 class FileMissing(Refused):
     code = "file_missing"
 

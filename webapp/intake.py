@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import assets, avatars, jobs
 from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, Snapshot
+from providers.line import PORTS, listed
 from schemas import canonical, records
 from schemas.contracts import understand
 from schemas.problems import Flaw, PayloadInvalid
@@ -115,12 +116,11 @@ def _unlisted(url: str) -> str | None:
     """The worker's fetcher decides once more, when it knows where the name leads."""
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").rstrip("."), parts.port or 443
+        host, port = (parts.hostname or "").rstrip("."), parts.port or PORTS["https"]
     except ValueError:
         return "cannot be understood as a URL"
     if not host or parts.username is not None or parts.password is not None:
         return "must name a host, and no user"
-    listed = {each.lower() for each in door().settings.media_hosts}
-    if f"{host}:{port}" in listed or (port == 443 and listed & {host, "*"}):
+    if listed(door().settings.media_hosts, host, port, default=PORTS["https"]):
         return None
     return f"media is not fetched from {host}:{port}; upload the file instead"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOWNLOAD_S = 900  # 40 MB over a line of 50 KB/s
-READ = 1 << 20
 
 
 class SetupIncomplete(Exception):

@@ -70,7 +70,7 @@ class LocalPortrait:
         running: list[subprocess.Popen[bytes]] = []
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "OPENBLAS_NUM_THREADS": "1",  # numpy's: its second thread mostly spins
         }
         try:
@@ -83,6 +83,7 @@ class LocalPortrait:
                     str(first),
                     str(stop),
                     str(part),
+                    str(os.getpid()),
                 ]
                 running.append(
                     subprocess.Popen(
@@ -144,7 +145,8 @@ def _ended(process: subprocess.Popen[bytes], timeout: float) -> None:
         ) from None
     if process.returncode == -9:
         raise OutOfMemory(
-            "The renderer was killed, most likely for lack of memory. Use a smaller format or fewer workers."
+            "The renderer was killed, most likely for lack of memory. Use a smaller format, "
+            "or fewer processes (AVATAR_PROCESSES, MARKETING_PROCESSES)."
         )
     if process.returncode:
         raise RenderFailed("The frames could not be drawn: " + ffmpeg.last_words(said.decode("utf-8", "replace"), 1))

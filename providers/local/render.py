@@ -95,20 +95,19 @@ def draw(scene: Scene, frames: Sequence[int], out: Path) -> None:
         raise RenderFailed("The frames could not be encoded: " + ffmpeg.last_words(said.decode("utf-8", "replace")))
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
     """Where the system can (Linux), this process gets SIGKILL when its parent is gone."""
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
+    if os.getppid() != parent:  # it died before, while this program was being loaded
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(arguments: Sequence[str]) -> int:
-    die_with_parent()
     cv2.setNumThreads(1)  # the processes share the cores already
-    folder, first, stop, out = arguments
+    folder, first, stop, out, parent = arguments
+    die_with_parent(int(parent))
     try:
         draw(read(Path(folder)), range(int(first), int(stop)), Path(out))
     except RenderFailed as error:

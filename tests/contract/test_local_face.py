@@ -226,3 +226,21 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_renderer_whose_parent_is_gone_draws_nothing(tmp_path: Path) -> None:
+    """The parent may die while the renderer is still being loaded."""
+    nobody = "1"
+    command = [
+        sys.executable,
+        "-m",
+        "providers.local.render",
+        str(tmp_path),
+        "0",
+        "10",
+        str(tmp_path / "out.mp4"),
+        nobody,
+    ]
+    ended = subprocess.run(command, capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []

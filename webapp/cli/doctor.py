@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.settings import Client, Settings
-from webapp.cli.clients import strong
 from webapp.cli.patience import within
 
 PATIENCE_S = 8.0
@@ -179,9 +178,6 @@ def _target(client: Client, settings: Settings) -> Found:
 
     if client.callback_url is None:
         return [Finding("ok", f"{client.name}: has no callback_url, so it is told of nothing")]
-    if weak := [secret for secret in client.callback_secrets if not strong(secret)]:
-        what = f"{client.name}: {len(weak)} of its callback_secrets are not `whsec_` and base64 of 24 to 64 bytes"
-        return [Finding("fail", what, "likeness clients new makes good ones")]
     parts = urlsplit(client.callback_url)
     host = parts.hostname or ""
     if parts.scheme != "https" and not settings.callback_allow_private:
