@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -71,10 +72,10 @@ def _interrupt(*_: Any) -> None:
 
 def _run(console: Console, folder: Path, fast: bool, keep_serving: bool) -> None:
     began = time.monotonic()
-    photo = _portrait()
     credentials, witness = Credentials(made_token(), made_secret()), Witness()
     with ExitStack() as stack:
         stack.enter_context(alone(folder))
+        photo = _portrait(Path(stack.enter_context(TemporaryDirectory(prefix="likeness-demo-"))))
         callback_url = stack.enter_context(listening(Inbox([credentials.secret]), witness.hear))
         with console.status("starting PostgreSQL, worker and web app …"):
             url = stack.enter_context(serving(folder, environment(credentials, callback_url)))
@@ -154,14 +155,14 @@ def facts(output: Mapping[str, Any], video: Path) -> str:
     return ", ".join([*said, f"{video.stat().st_size / 1e6:.1f} MB"])
 
 
-def _portrait() -> Path:
+def _portrait(into: Path) -> Path:
     try:
         from providers.local.distribution import SetupIncomplete
-        from providers.local.sample import portrait
+        from providers.local.sample import nameless
     except ImportError as error:
         raise Failed(f"the local media packages are missing ({error.name}): pip install '.[local,demo]'") from error
     try:
-        return portrait()
+        return nameless(into)
     except SetupIncomplete as error:
         raise Failed(str(error)) from error
 
