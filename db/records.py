@@ -63,6 +63,7 @@ def record(
         assets.add(session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
         row.status = StepStatus.SUCCEEDED
         row.output = codec.dump(outcome.output)
+        codec.digest(row.output)  # raises here what would else stop every step that reads it
         row.output_input_digest = held.digest
         row.tried = 0
         jobs.measure(session, job, row)

@@ -70,7 +70,7 @@ class _Run:
             tried = attempt(self.house, held)
             sighting.outcome = tried.outcome
             follow = self._light() if isinstance(tried.outcome, Done) else None
-            recorded, then = self._write(held, tried, follow)
+            recorded, follow, then = self._write(held, tried, follow)
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         announce(held.client, self.job_id)
         if not recorded:
@@ -81,12 +81,18 @@ class _Run:
             raise Ignore("the step waits")
         return self._enter(follow, then)
 
-    def _write(self, held: Claim, tried: Attempted, follow: Next | None) -> tuple[bool, Claim | Verdict | None]:
-        """Where the outcome cannot be written with what follows, it is written alone, or else as a crash."""
+    def _write(
+        self, held: Claim, tried: Attempted, follow: Next | None
+    ) -> tuple[bool, Next | None, Claim | Verdict | None]:
+        """Whether the outcome was recorded, and what was claimed after it.
+
+        Where it cannot be written with what follows, it is written alone (Celery sends the rest), or else as a crash.
+        """
         broken = Attempted(crashed(held), [], tried.provider)
         for outcome, claimed in ((tried, follow), (tried, None)):
             try:
-                return self.house.database.patiently(partial(self._record, held, outcome, claimed))
+                recorded, then = self.house.database.patiently(partial(self._record, held, outcome, claimed))
+                return recorded, claimed, then
             except DatabaseAway:
                 raise
             except Exception as error:

@@ -24,7 +24,7 @@ from schemas import records as codec
 from tasks.house import House
 
 SCRATCH = "likeness-step-"
-UNLOCKED_S = 60.0  # between a folder's making and its lock no time passes, but a machine may sleep
+UNLOCKED_S = 10.0  # between a folder's making and its lock no time passes, but a machine may sleep
 
 
 class StepAssets:
@@ -53,6 +53,7 @@ class StepAssets:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
+        sweep_scratch()
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             held = os.open(folder, os.O_RDONLY)
             try:
@@ -63,7 +64,6 @@ class StepAssets:
 
 
 @signals.worker_ready.connect
-@signals.worker_process_init.connect  # a pool child may replace one that was killed
 def sweep_scratch(**_: object) -> None:
     """Remove what steps left on this machine whose process is gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):

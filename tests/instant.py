@@ -12,6 +12,7 @@ from pipeline.ports import AssetStore, Captions, FaceReport, Finished, Footage, 
 
 SECONDS = 2.0
 NAP_S = 2.0
+BEYOND_JSON = "answer with a number beyond JSON"
 
 
 class Instant:
@@ -45,7 +46,7 @@ class Instant:
             return Footage(_asset("clip", arguments, options, seed), round(SECONDS * options["frame"].fps), SECONDS)
         _obey(arguments[0])
         made = _asset("speech", arguments, seed)
-        return Utterance(made, made, SECONDS, ())
+        return Utterance(made, made, 2**60 if arguments[0] == BEYOND_JSON else SECONDS, ())
 
     def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
         return _asset("background", prompt, width, height, seed)

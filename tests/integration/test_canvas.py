@@ -16,6 +16,7 @@ from db.database import Database
 from db.models import Job
 from pipeline.state import FINAL
 from tests import inline, processes
+from tests.instant import BEYOND_JSON
 from tests.processes import Process, eventually
 
 
@@ -107,11 +108,18 @@ def test_a_failing_scene_fails_the_job_and_harms_nobody_else(running: Running) -
     assert running.ended(good).status == "completed"
 
 
-@pytest.mark.parametrize(("what", "code"), [("MemoryError", "out_of_memory"), ("SystemExit", "internal_error")])
-def test_what_would_kill_a_worker_is_an_ordinary_failure(running: Running, what: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("raise MemoryError", "out_of_memory"),
+        ("raise SystemExit", "internal_error"),
+        (BEYOND_JSON, "internal_error"),
+    ],
+)
+def test_what_would_kill_a_worker_or_its_record_is_an_ordinary_failure(running: Running, line: str, code: str) -> None:
     pid = running.steps.pid
     children = {child.pid for child in psutil.Process(pid).children()}
-    failed = running.ended(running.submit([f"raise {what}"]), within=40)
+    failed = running.ended(running.submit([line]), within=40)
     assert failed.error is not None
     assert (failed.error["code"], failed.error["attempts"]) == (code, 3)
     assert {child.pid for child in psutil.Process(pid).children()} == children
