@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from kombu import Connection, Exchange, Queue
 from sqlalchemy import text
@@ -66,7 +67,7 @@ def main() -> None:
         print(f"a join                {join * 1000:7.2f} ms  median of {len(joins)}, most {max(joins) * 1000:.1f} ms")
 
 
-def _run(database: Database, job_id: str) -> dict | None:  # type: ignore[type-arg]
+def _run(database: Database, job_id: str) -> dict[str, Any] | None:
     with database.transaction() as session:
         session.execute(text("UPDATE jobs SET nudge_at = now() WHERE id = :id"), {"id": job_id})
     job = eventually(lambda: (found := inline.job(database, job_id)).finished_at and found, within=60, what=job_id)
