@@ -38,25 +38,25 @@ def add(
     step: str | None = None,
     attempt: int | None = None,
 ) -> None:
-    """Rows for files, and edges to their sources."""
+    """Rows for files, and edges to their sources. What has a row already keeps it."""
     if not made:
         return
-    for new in made:
-        session.add(
-            AssetRow(
-                id=new.asset.id,
-                client=client,
-                kind=new.asset.kind,
-                media_type=new.asset.media_type,
-                bytes=new.asset.bytes,
-                sha256=new.asset.sha256,
-                facts=dict(new.facts),
-                job_id=job_id,
-                step=step,
-                attempt=attempt,
-            )
-        )
-    session.flush()
+    rows = [
+        {
+            "id": new.asset.id,
+            "client": client,
+            "kind": new.asset.kind,
+            "media_type": new.asset.media_type,
+            "bytes": new.asset.bytes,
+            "sha256": new.asset.sha256,
+            "facts": dict(new.facts),
+            "job_id": job_id,
+            "step": step,
+            "attempt": attempt,
+        }
+        for new in made
+    ]
+    session.execute(insert(AssetRow).on_conflict_do_nothing(), rows)
     for new in made:
         # a source may be gone by now: its deletion must not undo the work
         sources = select(literal(new.asset.id), AssetRow.id).where(AssetRow.id.in_(new.made_from))

@@ -1,28 +1,87 @@
 """Claiming a step: the right to attempt it, for as long as the lease is held."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db import events, jobs
-from db.models import Attempt, Job, Record
-from pipeline.errors import WorkerLost
+from db import lives
+from db.jobs import problem
+from db.turns import Seen, Turn, jsonb, turn
+from pipeline.errors import StageCrashed, WorkerLost
 from pipeline.graph import Step
 from pipeline.outcome import Error
-from pipeline.routes import Plan, plan
+from pipeline.routes import Plan
 from pipeline.snapshots import Seed
-from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus, StepStatus
+from pipeline.state import ACTIVE, SATISFIED, JobStatus, StepStatus
 from pipeline.wiring import SNAPSHOT, Origin, Source
 from schemas import records as codec
 
 LEASE = timedelta(seconds=30)
-RENEWAL_S = 10.0
+RENEWAL_S = 4.0
 MOST_LOST = 10  # a healthy long step may lose its worker to several deploys; a poisonous one must not go on for ever
+
+RUN = """
+    UPDATE records SET
+        status = 'running', attempt = attempt + 1, owner = %(owner)s, lease_until = now() + %(lease)s,
+        started_at = now(), finished_at = NULL, wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL,
+        input = %(input)s, input_digest = %(digest)s
+    WHERE job_id = %(job)s AND step = %(step)s
+"""
+REUSE = """
+    UPDATE records SET
+        status = 'reused', owner = NULL, lease_until = NULL, finished_at = now(),
+        wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL
+    WHERE job_id = %(job)s AND step = %(step)s
+"""
+KEEP = "UPDATE records SET message = %(message)s WHERE job_id = %(job)s AND step = %(step)s"
+FAIL = """
+    UPDATE records SET
+        status = 'failed', tried = %(tried)s, owner = NULL, lease_until = NULL, finished_at = now(), error = %(error)s,
+        wake_at = NULL, message = NULL, awaits = NULL, why = NULL
+    WHERE job_id = %(job)s AND step = %(step)s
+"""
+# The attempt whose worker is gone ends here.
+LOSE = """
+    INSERT INTO attempts (job_id, step, attempt, outcome, error, provider, started_at, finished_at)
+    SELECT job_id, step, attempt, %(outcome)s, %(error)s, provider, started_at, now() FROM records
+    WHERE job_id = %(job)s AND step = %(step)s
+"""
+# A step fails for good with an attempt that says so: what was lost before that does not count any more.
+LOST = """
+    SELECT count(*) FROM attempts WHERE job_id = %(job)s AND step = %(step)s AND outcome = 'lost' AND attempt > (
+        SELECT COALESCE(max(attempt), 0) FROM attempts
+        WHERE job_id = %(job)s AND step = %(step)s AND outcome NOT IN ('lost', 'again')
+    )
+"""
+STUMBLE = "UPDATE records SET tried = %(tried)s WHERE job_id = %(job)s AND step = %(step)s"
+ABANDON = text(
+    """
+    WITH dead AS (
+        SELECT records.* FROM records JOIN jobs ON jobs.id = records.job_id
+        WHERE records.status = 'running' AND lease_until < now() AND jobs.status <> ALL(:active)
+        LIMIT :limit FOR UPDATE OF records SKIP LOCKED
+    ), lost AS (
+        INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
+        SELECT job_id, step, attempt, 'lost', provider, started_at, now() FROM dead
+    )
+    UPDATE records SET status = 'cancelled', owner = NULL, lease_until = NULL, finished_at = now() FROM dead
+    WHERE records.job_id = dead.job_id AND records.step = dead.step
+    RETURNING records.step
+    """
+).bindparams(active=list(ACTIVE))
+RENEW = text(
+    """
+    UPDATE records SET lease_until = now() + :lease FROM jobs
+    WHERE jobs.id = records.job_id AND job_id = :job AND step = :step AND attempt = :attempt
+    AND records.status = 'running'
+    RETURNING jobs.status
+    """
+).bindparams(lease=LEASE)
 
 
 class Verdict(Enum):
@@ -32,11 +91,22 @@ class Verdict(Enum):
     EARLY = "what the step reads is not all there: whoever completes it goes on"
     SATISFIED = "the step is done: go on with what follows"
     ASLEEP = "the step waits for its time: the message was kept"
+    HELD = "whoever had this very message seems to be at it still: ask again in a moment"
+    ALONE = "its last worker was lost in this step: it is to travel in a message of its own"
+    POISON = "the step lost its worker each time: it and the job have failed"
+
+
+class Hold(Enum):
+    """Whether a step is still ours."""
+
+    KEPT = "the lease is longer now"
+    LOST = "the step has ended, or somebody else has it"
+    ENDED = "the job was cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to attempt a step, until the lease ends."""
+    """The right to attempt a step, until the lease ends. `recovered`: an attempt at it was lost just before."""
 
     job_id: str
     client: str
@@ -45,14 +115,16 @@ class Claim:
     tried: int
     inputs: Mapping[str, Any] = field(repr=False)
     digest: str = ""
+    recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """The Celery message that asks for a step.
 
-    `owner` is its task id, `delivery` names this one delivery of it, `redelivered` is the broker's word, and `keep`
-    gives the message as it can be sent again.
+    `owner` is its task id, `delivery` names this one delivery of it, `life` the process that has it, `redelivered` is
+    the broker's word, and `keep` gives the message as it can be sent again. `follows`: there is no message, the worker
+    would go on with the step by itself.
     """
 
     job_id: str
@@ -62,133 +134,128 @@ class Message:
     delivery: str
     redelivered: bool
     keep: Callable[[], Mapping[str, Any]] = field(default=dict, repr=False)
+    life: int | None = None
+    follows: bool = False
 
     @property
     def holder(self) -> str:
-        return f"{self.owner}/{self.delivery}"
+        return f"{self.owner}/{self.delivery}" + (f"/{self.life}" if self.life is not None else "")
 
 
 def claim(session: Session, message: Message) -> Claim | Verdict:
-    """Claim the step for this message, under the job row's lock. May be run twice: the same delivery holds it."""
-    job = jobs.lock(session, message.job_id)
-    if job is None or job.launch != message.launch or job.status not in ACTIVE:
-        return Verdict.STALE
-    made = plan(job.route, job.scenes)
+    """Claim the step for this message. May be run twice: the same delivery holds it."""
+    with turn(session, message.job_id) as job:
+        return take(job, message) if job else Verdict.STALE
+
+
+def take(job: Turn, message: Message) -> Claim | Verdict:
+    """Claim the step for this message, in this turn at its job."""
+    made = job.plan
     step = made.steps.get(message.step)
-    if step is None:
+    if job.launch != message.launch or not job.active or step is None:
         return Verdict.STALE
     needed = made.predecessors[step.key]
-    rows = session.scalars(select(Record).where(Record.job_id == job.id, Record.step.in_({step.key, *needed})))
-    found = {row.step: row for row in rows}
-    row = found[step.key]
-    if any(found[key].status not in SATISFIED for key in needed):
+    job.read(entered=step.key)
+    row = job.seen[step.key]
+    if not all(key in job.seen and job.seen[key].status in SATISFIED for key in needed):
         return Verdict.EARLY
-    if (verdict := _occupied(session, job, row, message)) is not None:
+    if (verdict := _occupied(job, row, message)) is not None:
         return verdict
-    inputs = _inputs(job, made, step, found, row.variation)
+    inputs = _inputs(job.request, made, step, job.seen, row.variation)
     digest = codec.digest({"stage": step.stage.name, "version": step.stage.version, "inputs": inputs})
     if row.output is not None and row.output_input_digest == digest:
-        _reuse(session, job, row)
+        job.later(REUSE, {"job": job.id, "step": step.key})
+        job.reach(step.key, row.output)
+        job.move()
         return Verdict.SATISFIED
-    row.status = StepStatus.RUNNING
-    row.attempt += 1
-    row.owner = message.holder
-    row.lease_until = func.now() + LEASE
-    row.wake_at = row.message = row.error = None
-    row.input = _references(made.origins[step.key])
-    row.input_digest = digest
-    row.started_at = func.now()
-    row.finished_at = None
-    _begin(session, job, step, first=row.attempt == 1)
-    return Claim(job.id, job.client, step, row.attempt, row.tried, inputs, digest)
+    begun = {"job": job.id, "step": step.key, "owner": message.holder, "lease": LEASE, "digest": digest}
+    job.later(RUN, begun | {"input": jsonb(_references(made.origins[step.key]))})
+    job.begin(step.key, step.stage.label, first=row.attempt == 0)
+    if row.waits:
+        job.touch()  # it goes on waiting, perhaps: for the sweeper that is no move
+    else:
+        job.move()
+    recovered = row.status == StepStatus.RUNNING and row.owner != message.holder
+    return Claim(job.id, job.client, step, row.attempt + 1, row.tried, inputs, digest, recovered)
 
 
-def renew(session: Session, held: Claim) -> bool:
-    """Hold the lease for longer. False: the step has ended, or somebody else has it now."""
-    statement = update(Record).where(
-        Record.job_id == held.job_id,
-        Record.step == held.step.key,
-        Record.attempt == held.attempt,
-        Record.status == StepStatus.RUNNING,
-    )
-    result = session.execute(statement.values(lease_until=func.now() + LEASE))
-    return bool(result.rowcount)  # type: ignore[attr-defined]  # a DML result is a CursorResult
+def stumble(session: Session, message: Message) -> None:
+    """The claim itself is broken, by a fault of ours: after as many tries as the stage has, the job fails."""
+    with turn(session, message.job_id) as job:
+        step = job.plan.steps.get(message.step) if job else None
+        if job is None or step is None or job.launch != message.launch or not job.active:
+            return
+        job.read(step.key)
+        tried = job.seen[step.key].tried + 1
+        if tried < step.stage.tries:
+            job.later(STUMBLE, {"job": job.id, "step": step.key, "tried": tried})
+        else:
+            error = Error(StageCrashed.code, f"{step.stage.label} cannot begin; it is in our log.", True)
+            _fail(job, job.seen[step.key], error, attempts=tried)
+
+
+def renew(session: Session, held: Claim) -> Hold:
+    """Hold the lease for longer, if the step is still ours."""
+    key = {"job": held.job_id, "step": held.step.key, "attempt": held.attempt}
+    status = session.scalar(RENEW, key)
+    if status is None:
+        return Hold.LOST
+    return Hold.ENDED if status == JobStatus.CANCELLED else Hold.KEPT
 
 
 def abandon(session: Session, *, limit: int = 200) -> int:
     """Steps of ended jobs whose worker is gone: they are cancelled, so that nothing seems to run for ever."""
-    dead = (
-        select(Record)
-        .join(Job)
-        .where(Record.status == StepStatus.RUNNING, Record.lease_until < func.now(), Job.status.not_in(ACTIVE))
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=Record)
-    )
-    rows = session.scalars(dead).all()
-    for row in rows:
-        _lose(session, row)
-        row.status = StepStatus.CANCELLED
-        row.owner = row.lease_until = None
-        row.finished_at = func.now()
-    return len(rows)
+    return len(session.execute(ABANDON, {"limit": limit}).all())
 
 
-def _occupied(session: Session, job: Job, row: Record, message: Message) -> Verdict | None:
-    """Why the step is not free; None when it is, or when whoever had it is gone.
-
-    The broker gives a message again when the worker that had it is gone: then its owner's step is free at once.
-    """
+def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:
+    """Why the step is not free; None when it is, or when whoever had it is gone."""
     if row.status in SATISFIED:
         return Verdict.SATISFIED
     if row.status == StepStatus.FAILED:
         return Verdict.STALE
-    if row.status == StepStatus.WAITING and not session.scalar(select(row.wake_at <= func.now())):
-        row.message = dict(message.keep())
+    if row.status == StepStatus.WAITING and not row.due:
+        job.later(KEEP, {"job": job.id, "step": row.step, "message": jsonb(dict(message.keep()))})
         return Verdict.ASLEEP
     if row.status != StepStatus.RUNNING or row.owner == message.holder:
         return None
-    taken_over = message.redelivered and (row.owner or "").startswith(f"{message.owner}/")
-    if not taken_over and session.scalar(select(row.lease_until > func.now())):
-        return Verdict.STALE
-    if _lose(session, row) >= MOST_LOST:
-        _give_up(session, job, row)
-        return Verdict.STALE
-    return None
-
-
-def _lose(session: Session, row: Record) -> int:
-    """The attempt whose worker is gone ends here. How many of the step's attempts have ended so."""
-    session.add(
-        Attempt(
-            job_id=row.job_id,
-            step=row.step,
-            attempt=row.attempt,
-            outcome="lost",
-            error=None,
-            provider=row.provider,
-            started_at=row.started_at,
-            finished_at=func.now(),
-        )
-    )
-    session.flush()
-    lost = select(func.count()).where(Attempt.job_id == row.job_id, Attempt.step == row.step, Attempt.outcome == "lost")
-    return session.scalar(lost) or 0
-
-
-def _give_up(session: Session, job: Job, row: Record) -> None:
+    again = message.redelivered and (row.owner or "").startswith(f"{message.owner}/")
+    if row.leased and not _gone(job, row, again=again):
+        return Verdict.HELD if again else Verdict.STALE
+    if message.follows:
+        return Verdict.ALONE
+    lost = job.ask(LOST, {"job": job.id, "step": row.step}).scalar_one()
+    if lost + 1 < MOST_LOST:
+        job.later(LOSE, {"job": job.id, "step": row.step, "outcome": "lost", "error": None})
+        return None
     error = Error(WorkerLost.code, f"Its worker was lost {MOST_LOST} times during this step.", WorkerLost.retryable)
-    row.status = StepStatus.FAILED
-    row.owner = row.lease_until = None
-    row.error = codec.dump(error)
-    row.finished_at = func.now()
-    jobs.fail(session, job, jobs.problem(row.step, error, attempts=row.attempt, provider=row.provider))
+    job.later(LOSE, {"job": job.id, "step": row.step, "outcome": "failed", "error": jsonb(codec.dump(error))})
+    _fail(job, row, error, attempts=row.attempt - row.waits)
+    return Verdict.POISON
 
 
-def _inputs(job: Job, made: Plan, step: Step, found: Mapping[str, Record], variation: int) -> dict[str, Any]:
+def _gone(job: Turn, row: Seen, *, again: bool) -> bool:
+    """Whether the process that has the step is dead. In doubt it is not, and its lease must end.
+
+    That the broker gives a message again proves nothing: the one that it takes back may be a double.
+    """
+    life = (row.owner or "").split("/")[2:]
+    return lives.gone(job.session, int(life[0]), row.started_at) if life and row.started_at else again
+
+
+def _fail(job: Turn, row: Seen, error: Error, *, attempts: int) -> None:
+    fact = {"job": job.id, "step": row.step, "tried": row.tried + 1, "error": jsonb(codec.dump(error))}
+    job.later(FAIL, fact)
+    job.fail(problem(row.step, error, attempts=attempts, provider=row.provider))
+
+
+def _inputs(
+    request: Mapping[str, Any], made: Plan, step: Step, found: Mapping[str, Seen], variation: int
+) -> dict[str, Any]:
     """The JSON value of every parameter."""
 
     def value(origin: Origin) -> Any:
-        data: Any = job.request if origin.step is SNAPSHOT else found[origin.step].output
+        data: Any = request if origin.step is SNAPSHOT else found[origin.step].output
         for part in origin.path:
             data = data[part]
         return data
@@ -205,31 +272,13 @@ def _inputs(job: Job, made: Plan, step: Step, found: Mapping[str, Record], varia
     return inputs
 
 
-def _references(sources: Mapping[str, Source]) -> dict[str, Any]:
+def _references(sources: Mapping[str, Source]) -> dict[str, str | Sequence[str] | None]:
     """By parameter: where its value lies, as a path a person can follow."""
 
     def name(origin: Origin) -> str:
         return "/".join(["snapshot" if origin.step is SNAPSHOT else origin.step, *map(str, origin.path)])
 
-    return {
-        parameter: [name(origin) for origin in source] if isinstance(source, tuple) else source and name(source)
-        for parameter, source in sources.items()
-    }
+    def names(source: Source) -> str | Sequence[str] | None:
+        return [name(origin) for origin in source] if isinstance(source, tuple) else name(source) if source else None
 
-
-def _begin(session: Session, job: Job, step: Step, *, first: bool) -> None:
-    if job.status == JobStatus.ACCEPTED:
-        job.status = JobStatus.RUNNING
-        job.started_at = func.now()
-        events.tell(session, job, EventType.STARTED)
-    if first:
-        events.tell(session, job, EventType.PROGRESS, stage=step.key, label=step.stage.label)
-    jobs.moved(job)
-
-
-def _reuse(session: Session, job: Job, row: Record) -> None:
-    row.status = StepStatus.REUSED
-    row.finished_at = func.now()
-    row.owner = row.lease_until = None
-    jobs.measure(session, job, row)
-    jobs.moved(job)
+    return {parameter: names(source) for parameter, source in sources.items()}

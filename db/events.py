@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, case, exists, func, null, select
 from sqlalchemy.orm import Session
 
 from db import ids
@@ -16,6 +16,7 @@ def tell(session: Session, job: Job, kind: EventType, *, stage: str | None = Non
     event = Event(
         id=ids.new("evt"),
         job_id=job.id,
+        client=job.client,
         sequence=job.sequence,
         type=kind.value,
         state="pending" if job.callbacks else "unwanted",
@@ -34,6 +35,9 @@ def tell(session: Session, job: Job, kind: EventType, *, stage: str | None = Non
             "metadata": job.snapshot.get("metadata", {}),
         },
     )
+    if job.callbacks:
+        earlier = exists().where(Event.job_id == job.id, Event.state == "pending")
+        event.due_at = case((earlier, null()), else_=func.now())
     session.add(event)
     return event
 
@@ -48,7 +52,7 @@ def story(session: Session, job_id: str) -> list[tuple[Event, list[Delivery]]]:
     return [(event, deliveries[event.id]) for event in events]
 
 
-def body(event: Event) -> dict[str, Any]:
+def body(event: Event | Row[Any]) -> dict[str, Any]:
     """What is sent, but for the links to assets, which are signed when it is sent."""
     return {
         "type": event.type,

@@ -1,6 +1,6 @@
 """Jobs: accepting, finding, advancing, ending."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from db import events, ids
 from db.models import IdempotencyKey, Job, Record
-from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment
-from pipeline.graph import steps as route_steps
+from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
+from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
 from pipeline.routes import Plan, plan
-from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus, progress
+from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus
 
 UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
 SENT_GRACE = timedelta(seconds=30)
@@ -37,6 +37,14 @@ class JobEnded(Exception):
 
     def __init__(self, status: str) -> None:
         super().__init__(f"the job is {status}")
+        self.status = status
+
+
+class NotFailed(Exception):
+    """Only what has failed can be resumed."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status}, and only a failed one can go on from where it failed")
         self.status = status
 
 
@@ -125,14 +133,15 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
 
     `launch` names the canvas that asks (0: the acceptance); one that is no longer in force changes nothing, and what is
     sent has the next number. Who names none only suspects a loss: the same canvas is sent again and fences nothing, for
-    the first one may still be queued, and the claims drop what is double.
+    the first one may still be queued, and the claims drop what is double. What waits or is worked on now is not sent:
+    it has its message and goes on with what follows by itself.
     """
     job = lock(session, job_id)
     if job is None or job.status not in ACTIVE or (launch is not None and launch != job.launch):
         return Move()
     made = plan(job.route, job.scenes)
-    statuses = _grow(session, job, made)
-    left = prune(made.tree, {key for key, status in statuses.items() if status in SATISFIED})
+    found = _grow(session, job, made)
+    left = prune(made.tree, found.satisfied)
     if left == EMPTY:
         _complete(session, job, made)
         return Move(client=job.client)
@@ -145,6 +154,10 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
         return Move(client=job.client)
     ready = segment(left)
     assert ready != EMPTY, "after its storyboard a job has scenes"
+    if found.busy:
+        ready = without(ready, found.busy)
+        if launch or ready == EMPTY:  # whoever is busy asks again
+            return Move()
     if launch is not None or job.launch == 0:
         job.launch += 1
     job.nudge_at = func.now() + UNSENT_GRACE
@@ -191,33 +204,73 @@ def cancel(session: Session, job_id: str, *, client: str) -> Job | None:
     return job
 
 
+def resume(session: Session, job_id: str) -> None:
+    """A job that failed goes on from where it failed, with new tries. Launch it after the commit. Raises NotFailed.
+
+    Its launch has a new number: what is left of the old one is fenced.
+    """
+    job = lock(session, job_id)
+    if job is None or job.status != JobStatus.FAILED:
+        raise NotFailed(job.status if job else "gone")
+    again = (StepStatus.FAILED, StepStatus.WAITING, StepStatus.CANCELLED)
+    session.execute(
+        update(Record)
+        .where(Record.job_id == job.id, Record.status.in_(again))
+        .values(status=StepStatus.PENDING, tried=0, error=None, wake_at=None, message=None, awaits=None, why=None)
+    )
+    job.status = JobStatus.RUNNING
+    job.error = job.finished_at = None
+    job.launch += 1
+    job.nudge_at = func.now() + UNSENT_GRACE
+    job.nudges = 0
+    _touch(job)
+    events.tell(session, job, EventType.STARTED)
+
+
 def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
-    """Active jobs that should have moved and have nothing in flight; the next look at each comes later and later."""
+    """Active jobs that should have moved and have nothing in flight; the next look at each comes later and later.
+
+    A job that waits is looked at as well, for the message of another of its steps may be lost; it is named only if
+    something of it could run now.
+    """
     running = select(Record).where(
         Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
     )
-    waiting = select(Record).where(Record.job_id == Job.id, Record.status == StepStatus.WAITING)
-    found = (
-        select(Job.id)
-        .where(Job.status.in_(ACTIVE), Job.nudge_at <= func.now(), ~running.exists(), ~waiting.exists())
+    due = (
+        select(Job.id, Job.route, Job.scenes)
+        .where(Job.status.in_(ACTIVE), Job.nudge_at <= func.now(), ~running.exists())
         .order_by(Job.nudge_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    chosen = session.scalars(found).all()
+    chosen = session.execute(due).all()
+    if not chosen:
+        return []
+    names = [job.id for job in chosen]
     later = func.now() + func.least(UNSENT_GRACE * func.power(2, Job.nudges + 1), LONGEST_GRACE)
-    session.execute(update(Job).where(Job.id.in_(chosen)).values(nudge_at=later, nudges=func.least(Job.nudges + 1, 16)))
-    return chosen
+    session.execute(update(Job).where(Job.id.in_(names)).values(nudge_at=later, nudges=func.least(Job.nudges + 1, 16)))
+    return _free(session, chosen)
 
 
-def measure(session: Session, job: Job, row: Record) -> None:
-    """Note how far the job is, now that this step is satisfied; the storyboard also tells how many scenes it has."""
-    if row.output is not None and row.step == plan(job.route, job.scenes).storyboard:
-        job.scenes = len(row.output["scenes"])
-    made = plan(job.route, job.scenes)
-    others = select(Record.step).where(Record.job_id == job.id, Record.status.in_(SATISFIED))
-    if job.status in ACTIVE:  # what an ended job still finishes is kept, and tells nothing
-        job.progress = max(job.progress, progress(made.route, made.tree, {row.step, *session.scalars(others)}))
+def _free(session: Session, chosen: Sequence[Any]) -> list[str]:
+    """Of these jobs those of which something could run now."""
+    waiting = _steps(session, [job.id for job in chosen], (StepStatus.WAITING,))
+    satisfied = _steps(session, list(waiting), SATISFIED)
+
+    def free(job: Any) -> bool:
+        left = segment(prune(plan(job.route, job.scenes).tree, satisfied.get(job.id, ())))
+        return without(left, waiting[job.id]) != EMPTY
+
+    return [job.id for job in chosen if job.id not in waiting or free(job)]
+
+
+def _steps(session: Session, jobs: Sequence[str], statuses: Collection[str]) -> dict[str, set[str]]:
+    """By job: its steps in one of these states."""
+    found: dict[str, set[str]] = {}
+    rows = select(Record.job_id, Record.step).where(Record.job_id.in_(jobs), Record.status.in_(statuses))
+    for job_id, step in session.execute(rows):
+        found.setdefault(job_id, set()).add(step)
+    return found
 
 
 def moved(job: Job) -> None:
@@ -274,26 +327,46 @@ def _insert(session: Session, order: Order) -> Job:
     return job
 
 
-def _grow(session: Session, job: Job, made: Plan) -> dict[str, str]:
-    """The status of every step, with a record for each that had none."""
-    rows = session.execute(select(Record.step, Record.status).where(Record.job_id == job.id))
-    known: dict[str, str] = {row.step: row.status for row in rows}
-    places = {stage: place for place, stage in enumerate(dict.fromkeys(step.stage for step in route_steps(made.route)))}
-    missing = [
-        {
-            "job_id": job.id,
-            "step": key,
-            "stage": step.stage.name,
-            "scene": step.scene,
-            "place": places[step.stage],
-            "status": StepStatus.PENDING,
-        }
-        for key, step in made.steps.items()
-        if key not in known
-    ]
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The steps of a job that are done, and those that wait or are worked on just now."""
+
+    satisfied: frozenset[str]
+    busy: frozenset[str]
+
+
+def _grow(session: Session, job: Job, made: Plan) -> Found:
+    """What the records say, with a record for each step that had none."""
+    leased = func.coalesce(Record.lease_until > func.now(), False)
+    rows = session.execute(select(Record.step, Record.status, leased).where(Record.job_id == job.id)).all()
+    missing = made.steps.keys() - {step for step, _, _ in rows}
     if missing:
-        session.execute(insert(Record).values(missing).on_conflict_do_nothing())
-    return known | dict.fromkeys((key for key in made.steps if key not in known), StepStatus.PENDING.value)
+        places = {
+            stage: place for place, stage in enumerate(dict.fromkeys(each.stage for each in steps_of(made.route)))
+        }
+        session.execute(
+            insert(Record).on_conflict_do_nothing(),
+            [
+                {
+                    "job_id": job.id,
+                    "step": key,
+                    "stage": step.stage.name,
+                    "scene": step.scene,
+                    "place": places[step.stage],
+                    "status": StepStatus.PENDING,
+                }
+                for key, step in made.steps.items()
+                if key in missing
+            ],
+        )
+    return Found(
+        frozenset(step for step, status, _ in rows if status in SATISFIED),
+        frozenset(
+            step
+            for step, status, leased in rows
+            if status == StepStatus.WAITING or (status == StepStatus.RUNNING and leased)
+        ),
+    )
 
 
 def _complete(session: Session, job: Job, made: Plan) -> None:

@@ -39,6 +39,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own way to declare it
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
+        list[dict[str, Any]]: JSONB(none_as_null=True),
         Decimal: Numeric(14, 4),
     }
 
@@ -98,7 +99,10 @@ class Record(Base):
     """What is known of a step."""
 
     __tablename__ = "records"
-    __table_args__ = (Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),)
+    __table_args__ = (
+        Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),
+        Index("ix_records_awaits_waiting", "awaits", "wake_at", postgresql_where=text("status = 'waiting'")),
+    )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     step: Mapped[str] = mapped_column(String(80), primary_key=True)
@@ -112,6 +116,11 @@ class Record(Base):
     owner: Mapped[str | None] = mapped_column(String(80))
     lease_until: Mapped[datetime | None]
     wake_at: Mapped[datetime | None]
+    # what a waiting step waits for besides its time: `slot:<provider>`, `call`, `person`; and the same as a sentence
+    awaits: Mapped[str | None] = mapped_column(String(80))
+    why: Mapped[str | None] = mapped_column(Text)
+    # how many of the attempts ended in waiting: they were no tries
+    waits: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     message: Mapped[dict[str, Any] | None]
     input: Mapped[dict[str, Any] | None]
     input_digest: Mapped[str | None] = mapped_column(String(64))
@@ -119,6 +128,8 @@ class Record(Base):
     output_input_digest: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[dict[str, Any] | None]
     provider: Mapped[str | None] = mapped_column(String(40))
+    # the adapters that were preferred and did not serve, each with its reason
+    passed_over: Mapped[list[dict[str, Any]] | None]
     cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -137,6 +148,57 @@ class Attempt(Base):
     provider: Mapped[str | None] = mapped_column(String(40))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
+
+
+class ProviderCall(Base):
+    """One use of a paid adapter: written before it is sent, so that nothing is paid twice or forgotten.
+
+    What it is, is its key: step, variation, capability and the digest of what is asked. A new `round` begins only
+    where an earlier one ended and had to be paid, or a person said so.
+    """
+
+    __tablename__ = "provider_calls"
+    __table_args__ = (
+        UniqueConstraint("job_id", "step", "variation", "capability", "digest", "round"),
+        CheckConstraint("status IN ('intended', 'submitted', 'succeeded', 'failed', 'uncertain')", name="status"),
+        Index(
+            "ix_provider_calls_provider_open", "provider", postgresql_where=text("status IN ('intended', 'submitted')")
+        ),
+        Index("ix_provider_calls_id_uncertain", "id", postgresql_where=text("status = 'uncertain'")),
+        Index("ix_provider_calls_provider_external_id", "provider", "external_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[str] = mapped_column(String(80))
+    variation: Mapped[int]
+    capability: Mapped[str] = mapped_column(String(40))
+    digest: Mapped[str] = mapped_column(String(64))
+    round: Mapped[int]
+    provider: Mapped[str] = mapped_column(String(40))
+    operation: Mapped[str] = mapped_column(String(80))
+    repeat: Mapped[str] = mapped_column(String(12))
+    status: Mapped[str] = mapped_column(String(12))
+    # the step's attempt that intended it last, and how often it was intended: what was not taken is sent anew
+    attempt: Mapped[int]
+    tries: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    request: Mapped[dict[str, Any]]
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    urls: Mapped[dict[str, Any] | None]
+    output: Mapped[dict[str, Any] | None]
+    # files that the answer brought, as the rows they become with the step's record
+    made: Mapped[list[dict[str, Any]] | None]
+    error: Mapped[dict[str, Any] | None]
+    reserved: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    settled: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    # the part of `settled` that bought nothing of use
+    wasted: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    intended_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    submitted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    # when the sweeper looks next after a call that no step looks after any more
+    look_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class AssetRow(Base):
@@ -191,21 +253,26 @@ class Event(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "sequence"),
         CheckConstraint("state IN ('pending', 'delivered', 'dead', 'unwanted')", name="state"),
-        Index("ix_events_due_at_pending", "due_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_events_client_due_at_pending",
+            "client",
+            "due_at",
+            postgresql_where=text("state = 'pending' AND due_at IS NOT NULL"),
+        ),
         Index("ix_events_job_id_sequence_pending", "job_id", "sequence", postgresql_where=text("state = 'pending'")),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    client: Mapped[str] = mapped_column(String(64))
     sequence: Mapped[int]
     type: Mapped[str] = mapped_column(String(32))
     data: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(12))
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    # held by the worker that delivers it / last announced to the queue by the sweeper
+    # NULL where an earlier pending event of the job goes first; while somebody delivers it: when his lease ends
+    due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
     lease_until: Mapped[datetime | None]
-    announced_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

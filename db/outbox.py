@@ -1,6 +1,7 @@
 """The outbox: which events are due, and how each attempt to deliver one went.
 
-A job's events leave one at a time and in order: only the first pending one, the head, is ever looked at.
+A job's events leave one at a time and in order. Only the first pending one, the head, has a `due_at`: so what is due
+is found by client in one step, however much waits behind it.
 """
 
 import random
@@ -9,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import bindparam, case, exists, func, insert, select, update
+from sqlalchemy.orm import Session
 
 from db import events
-from db.models import Delivery, Event, Job
+from db.models import Base, Delivery, Event, Job
 
 LEASE = timedelta(seconds=40)  # an attempt ends within 15 s, and then some for a slow database
-REMINDER = timedelta(seconds=10)
 ANSWER_CHARACTERS = 1024
 GONE = 410
 
@@ -26,6 +26,7 @@ class Letter:
     """An event to deliver now, held for this worker until its lease ends."""
 
     event_id: str
+    job_id: str
     client: str
     body: dict[str, Any]
     held_until: datetime | None
@@ -40,33 +41,21 @@ class Answer:
     text: str
 
 
-def overdue(session: Session, *, limit: int = 200) -> Sequence[str]:
-    """The jobs whose next event is due and that nobody delivers; not named again for a while."""
-    forgotten = or_(Event.announced_at.is_(None), Event.announced_at < func.now() - REMINDER)
-    heads = (
-        select(Event)
-        .where(_head(), _free(), forgotten)
-        .order_by(Event.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = session.scalars(heads).all()
-    for row in rows:
-        row.announced_at = func.now()
-    return [row.job_id for row in rows]
+def overdue(session: Session) -> Sequence[str]:
+    """The clients for whom an event is due that nobody delivers."""
+    queued = Event.state == "pending", Event.due_at.is_not(None)
+    # from each client to the next one: the index is entered once for each, and never read through
+    clients = select(func.min(Event.client).label("name")).where(*queued).cte("clients", recursive=True)
+    following = select(func.min(Event.client)).where(*queued, Event.client > clients.c.name).scalar_subquery()
+    clients = clients.union_all(select(following).where(clients.c.name.is_not(None)))
+    due = exists().where(Event.client == clients.c.name, Event.state == "pending", Event.due_at <= func.now())
+    return session.scalars(select(clients.c.name).where(due)).all()
 
 
-def take(session: Session, job_id: str) -> Letter | None:
-    """The job's next event, if it is due and nobody else delivers it."""
-    head = select(Event, Job.client).join(Job).where(Event.job_id == job_id, _head(), _free())
-    found = session.execute(head.with_for_update(skip_locked=True, of=Event)).first()
-    if found is None:
-        return None
-    event, client = found
-    held_until = session.scalars(
-        update(Event).where(Event.id == event.id).values(lease_until=func.now() + LEASE).returning(Event.lease_until)
-    ).one()
-    return Letter(event.id, client, events.body(event), held_until)
+def take(session: Session, client: str) -> Letter | None:
+    """The event that is due for the client for the longest time, if any is that nobody else delivers."""
+    row = session.connection().execute(_TAKE, {"to": client}).one_or_none()
+    return None if row is None else Letter(row.id, row.job_id, client, events.body(row), row.lease_until)
 
 
 def settle(session: Session, letter: Letter, answer: Answer, *, schedule: Sequence[float]) -> bool:
@@ -74,22 +63,21 @@ def settle(session: Session, letter: Letter, answer: Answer, *, schedule: Sequen
 
     An answer that comes after the lease is kept, and decides nothing: somebody else has the event.
     """
-    event = session.get_one(Event, letter.event_id, with_for_update=True)
-    session.add(
-        Delivery(
-            event_id=letter.event_id,
-            status=answer.status,
-            latency_ms=answer.latency_ms,
-            answer=answer.text.replace("\0", "")[:ANSWER_CHARACTERS],
-        )
-    )
-    if event.state != "pending" or event.lease_until != letter.held_until:
-        return event.state == "delivered"
-    event.lease_until = event.announced_at = None
-    event.attempts += 1
-    if answer.status is not None and 200 <= answer.status < 300:
-        event.state = "delivered"
-        return True
+    run = session.connection().execute
+    said = answer.text.replace("\0", "")[:ANSWER_CHARACTERS]
+    run(_KEEP, {"event_id": letter.event_id, "status": answer.status, "latency_ms": answer.latency_ms, "answer": said})
+    delivered = answer.status is not None and 200 <= answer.status < 300
+    held = {"held": letter.event_id, "until": letter.held_until}
+    if run(_SETTLE, held | {"becomes": "delivered" if delivered else "pending"}).one_or_none() is None:
+        return session.get_one(Event, letter.event_id).state == "delivered"
+    if not delivered:
+        _missed(session, letter, answer, schedule)
+    _line_up(session, letter.job_id)
+    return delivered
+
+
+def _missed(session: Session, letter: Letter, answer: Answer, schedule: Sequence[float]) -> None:
+    event = session.get_one(Event, letter.event_id)
     if answer.status == GONE:
         session.execute(update(Job).where(Job.id == event.job_id).values(callbacks=False))
         unsent = update(Event).where(Event.job_id == event.job_id, Event.state == "pending")
@@ -99,17 +87,20 @@ def settle(session: Session, letter: Letter, answer: Answer, *, schedule: Sequen
     else:
         pause = schedule[event.attempts - 1] * random.uniform(1.0, 1.2)
         event.due_at = func.now() + timedelta(seconds=pause)
-    return False
+    session.flush()
 
 
 def redeliver(session: Session, event_id: str, *, client: str) -> Event | None:
-    """The event is due again, with a new set of attempts."""
-    query = select(Event).join(Job).where(Event.id == event_id, Job.client == client)
-    event = session.scalar(query.with_for_update(of=Event))
+    """The event is due again, with a new set of attempts; who delivers it just now goes on."""
+    query = select(Event).where(Event.id == event_id, Event.client == client)
+    event = session.scalar(query.with_for_update())
     if event is not None:
-        event.state = "pending"
         event.attempts = 0
-        event.due_at = func.now()
+        if event.lease_until is None:
+            event.state = "pending"
+            event.due_at = func.now()
+        session.flush()
+        _line_up(session, event.job_id)
     return event
 
 
@@ -118,13 +109,43 @@ def deliveries(session: Session, event_id: str) -> Sequence[Delivery]:
     return session.scalars(select(Delivery).where(Delivery.event_id == event_id).order_by(Delivery.id)).all()
 
 
-def _head() -> ColumnElement[bool]:
-    earlier = aliased(Event)
-    before = select(earlier.id).where(
-        earlier.job_id == Event.job_id, earlier.sequence < Event.sequence, earlier.state == "pending"
-    )
-    return (Event.state == "pending") & ~before.exists()
+def _line_up(session: Session, job_id: str) -> None:
+    """Of the job's pending events the first is due, now if not later, and the others wait for it.
+
+    Under the job row's lock: an event that is being told just now has seen the one that we settle as pending.
+    """
+    run = session.connection().execute
+    run(_LOCK, {"job": job_id})
+    run(_LINE_UP, {"job": job_id})
 
 
-def _free() -> ColumnElement[bool]:
-    return (Event.due_at <= func.now()) & or_(Event.lease_until.is_(None), Event.lease_until <= func.now())
+# Built once: these run for every letter, and to put them together takes longer than to answer them.
+_event, _job = Base.metadata.tables["events"], Base.metadata.tables["jobs"]
+_due = (
+    select(_event.c.id)
+    .where(_event.c.client == bindparam("to"), _event.c.state == "pending", _event.c.due_at <= func.now())
+    .order_by(_event.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(_event)
+    .where(_event.c.id == _due.scalar_subquery())
+    .values(due_at=func.now() + LEASE, lease_until=func.now() + LEASE)
+    .returning(_event)
+)
+_KEEP = insert(Base.metadata.tables["deliveries"])
+_SETTLE = (
+    update(_event)
+    .where(_event.c.id == bindparam("held"), _event.c.state == "pending", _event.c.lease_until == bindparam("until"))
+    .values(state=bindparam("becomes"), attempts=_event.c.attempts + 1, lease_until=None)
+    .returning(_event.c.id)
+)
+_LOCK = select(_job.c.id).where(_job.c.id == bindparam("job")).with_for_update(read=True)
+_pending = _event.c.job_id == bindparam("job"), _event.c.state == "pending"
+_is_head = _event.c.sequence == select(func.min(_event.c.sequence)).where(*_pending).scalar_subquery()
+_LINE_UP = (
+    update(_event)
+    .where(*_pending, _event.c.lease_until.is_(None), _is_head == _event.c.due_at.is_(None))
+    .values(due_at=case((_is_head, func.now())))
+)

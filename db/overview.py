@@ -3,42 +3,73 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db import ids
-from db.models import Attempt, Event, Job, Record
+from db.calls import OPEN
+from db.models import Attempt, Event, Job, ProviderCall, Record
+from pipeline.calls import CallStatus
 from pipeline.state import ACTIVE, StepStatus
 
 DAY_S = 86_400
 CURRENT = (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED)
+PARKED = (Record.status == StepStatus.WAITING) & Record.wake_at.is_(None) & (Record.awaits == "person")
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The steps of a job that are under way: their keys by status, and of those that await a person, why."""
+
+    stages: Mapping[str, list[str]]
+    parked: list[dict[str, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Calls of one provider in one state, and the money that they hold, cost, and lost of it, in USD."""
+
+    provider: str
+    status: str
+    calls: int
+    reserved: Decimal
+    settled: Decimal
+    wasted: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """How much there is to do, and for how many seconds the oldest of it has waited.
 
-    Jobs by kind and status: the unfinished ones, and of the finished those accepted within `DAY_S`.
+    Jobs by kind and status: the unfinished ones, and of the finished those accepted within `DAY_S`. Waiting steps of
+    unfinished jobs by what they await (`time` where it is nothing else), of which a person has to wake the `parked`.
+    Calls: those without an end, and of the ended those that were begun within `DAY_S`.
     """
 
     jobs: Mapping[tuple[str, str], int]
     event_age_s: float
     job_age_s: float
+    waiting: Mapping[str, int]
+    parked: int
+    calls: Sequence[Spending]
 
 
-def current(session: Session, job_ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """By job: the keys of its running, waiting and failed steps, in the route's order."""
-    found: dict[str, dict[str, list[str]]] = {job_id: {status.value: [] for status in CURRENT} for job_id in job_ids}
+def current(session: Session, jobs: Sequence[Job]) -> dict[str, Current]:
+    """By job id: its running, waiting and failed steps, in the route's order."""
+    found = {job.id: Current({status.value: [] for status in CURRENT}, []) for job in jobs}
+    active = {job.id for job in jobs if job.status in ACTIVE}
     rows = (
-        select(Record.job_id, Record.status, Record.step)
-        .where(Record.job_id.in_(job_ids), Record.status.in_(CURRENT))
+        select(Record.job_id, Record.status, Record.step, Record.why, PARKED)
+        .where(Record.job_id.in_(found), Record.status.in_(CURRENT))
         .order_by(Record.place, Record.scene)
     )
-    for job_id, status, step in session.execute(rows):
-        found[job_id][status].append(step)
+    for job_id, status, step, why, parked in session.execute(rows):
+        found[job_id].stages[status].append(step)
+        if parked and job_id in active:
+            found[job_id].parked.append({"stage": step, "why": why})
     return found
 
 
@@ -57,12 +88,47 @@ def backlog(session: Session) -> Backlog:
     due = select(_age(Event.due_at)).where(Event.state == "pending", Event.due_at <= func.now())
     idle = select(_age(Job.updated_at)).where(Job.status.in_(ACTIVE))
     rows = session.execute(counts.group_by(Job.kind, Job.status))
+    waiting, parked = _waiting(session)
     return Backlog(
         {(kind, status): count for kind, status, count in rows},
         float(session.scalar(due) or 0.0),
         float(session.scalar(idle) or 0.0),
+        waiting,
+        parked,
+        _spending(session),
     )
 
 
-def _age(column: InstrumentedAttribute[datetime]) -> ColumnElement[Any]:
+def _waiting(session: Session) -> tuple[dict[str, int], int]:
+    awaits = func.coalesce(Record.awaits, "time")
+    steps = (
+        select(awaits, func.count(), func.count().filter(PARKED))
+        .join(Job)
+        .where(Record.status == StepStatus.WAITING, Job.status.in_(ACTIVE))
+        .group_by(awaits)
+    )
+    rows = session.execute(steps).all()
+    return {name: count for name, count, _ in rows}, sum(parked for *_, parked in rows)
+
+
+def _spending(session: Session) -> list[Spending]:
+    lately = ProviderCall.id >= ids.floor("call", time.time() - DAY_S)
+    # said apart, since their indexes are partial
+    unsettled = ProviderCall.status.in_(OPEN), ProviderCall.status == CallStatus.UNCERTAIN
+    calls = (
+        select(
+            ProviderCall.provider,
+            ProviderCall.status,
+            func.count(),
+            func.sum(ProviderCall.reserved),
+            func.sum(ProviderCall.settled),
+            func.sum(ProviderCall.wasted),
+        )
+        .where(or_(lately, *unsettled))
+        .group_by(ProviderCall.provider, ProviderCall.status)
+    )
+    return [Spending(*row) for row in session.execute(calls)]
+
+
+def _age(column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
     return func.extract("epoch", func.now() - func.min(column))

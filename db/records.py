@@ -4,17 +4,66 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db import assets, jobs
 from db.claims import Claim
-from db.models import Attempt, Job, Record
+from db.models import Job, Record
+from db.turns import Seen, Turn, jsonb, turn
 from pipeline.graph import EMPTY, prune, segment
-from pipeline.outcome import Again, Done, Failed, Outcome, Wait
+from pipeline.outcome import Again, Cancelled, Done, Failed, Outcome, Wait
 from pipeline.routes import plan
-from pipeline.state import ACTIVE, SATISFIED, StepStatus
+from pipeline.state import SATISFIED, StepStatus
 from schemas import records as codec
+
+SUCCEED = """
+    WITH ended AS (
+        UPDATE records SET
+            status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, tried = 0,
+            finished_at = now(), owner = NULL, lease_until = NULL, provider = %(provider)s,
+            passed_over = %(passed_over)s
+        WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
+        RETURNING *
+    )
+    INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
+    SELECT job_id, step, attempt, 'done', provider, started_at, finished_at FROM ended
+"""
+END = """
+    WITH ended AS (
+        UPDATE records SET
+            status = %(status)s, error = %(error)s, tried = %(tried)s, finished_at = now(),
+            wake_at = now() + %(after)s::interval, message = %(message)s, owner = NULL, lease_until = NULL,
+            provider = %(provider)s, passed_over = %(passed_over)s
+        WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
+        RETURNING *
+    )
+    INSERT INTO attempts (job_id, step, attempt, outcome, error, provider, started_at, finished_at)
+    SELECT job_id, step, attempt, %(outcome)s, error, provider, started_at, finished_at FROM ended
+"""
+WAIT = """
+    UPDATE records SET
+        status = 'waiting', waits = waits + 1, wake_at = now() + %(after)s::interval, awaits = %(awaits)s,
+        why = %(why)s, error = %(error)s, message = %(message)s, owner = NULL, lease_until = NULL,
+        provider = %(provider)s, passed_over = %(passed_over)s
+    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
+"""
+# The job is locked as well: whoever has it may be about to change the step.
+WAKE = text(
+    """
+    WITH due AS (
+        SELECT records.job_id, records.step FROM records JOIN jobs ON jobs.id = records.job_id
+        WHERE records.status = 'waiting' AND wake_at <= now()
+        ORDER BY wake_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), given_time AS (
+        UPDATE jobs SET nudge_at = GREATEST(nudge_at, now() + :grace) WHERE id IN (SELECT job_id FROM due)
+    )
+    UPDATE records SET status = 'pending', wake_at = NULL FROM due
+    WHERE records.job_id = due.job_id AND records.step = due.step
+    RETURNING records.job_id, records.step, message
+    """
+).bindparams(grace=jobs.UNSENT_GRACE)
+OTHERWISE = {Again: StepStatus.CANCELLED, Cancelled: StepStatus.CANCELLED, Failed: StepStatus.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +75,20 @@ class Woken:
     message: Mapping[str, Any] | None
 
 
-def record(
-    session: Session,
+def record(session: Session, held: Claim, outcome: Outcome, **told: Any) -> bool:
+    """Write how the attempt ended; see `write`."""
+    with turn(session, held.job_id) as job:
+        return job is not None and write(job, held, outcome, **told)
+
+
+def write(
+    job: Turn,
     held: Claim,
     outcome: Outcome,
     *,
     made_assets: Sequence[assets.NewAsset] = (),
     provider: str | None = None,
+    passed_over: Sequence[Mapping[str, Any]] = (),
     message: Mapping[str, Any] | None = None,
 ) -> bool:
     """Write how the attempt ended. False when the attempt was no longer in force: a late loser changes nothing.
@@ -40,43 +96,39 @@ def record(
     `message` is what is sent again when a step that waits is due. A late success after a cancel is kept. May be run
     twice: what is recorded already is recorded.
     """
-    job = jobs.lock(session, held.job_id)
-    row = session.get(Record, (held.job_id, held.step.key))
-    if job is None or row is None or row.attempt != held.attempt or row.status != StepStatus.RUNNING:
-        return row is not None and row.attempt == held.attempt and row.status in SATISFIED
-    session.add(
-        Attempt(
-            job_id=held.job_id,
-            step=held.step.key,
-            attempt=held.attempt,
-            outcome=type(outcome).__name__.lower(),
-            error=codec.dump(outcome.error) if isinstance(outcome, Again | Failed) else None,
-            provider=provider,
-            started_at=row.started_at,
-            finished_at=func.now(),
-        )
-    )
-    row.owner = row.lease_until = None
-    row.provider = provider
-    row.finished_at = func.now()
+    job.read(held.step.key)
+    row = job.seen[held.step.key]
+    if row.attempt != held.attempt or row.status != StepStatus.RUNNING:
+        return row.attempt == held.attempt and row.status in SATISFIED
+    if isinstance(outcome, Wait) and not job.active:
+        outcome = Cancelled()
+    told = {
+        "job": job.id,
+        "step": row.step,
+        "attempt": row.attempt,
+        "provider": provider,
+        "passed_over": jsonb([dict(each) for each in passed_over] or None),
+    }
+    if isinstance(outcome, Wait):
+        job.later(WAIT, told | _waiting(outcome, message))
+        job.touch()
+        return True
     if isinstance(outcome, Done):
-        assets.add(session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
-        row.status = StepStatus.SUCCEEDED
-        row.output = codec.dump(outcome.output)
-        codec.digest(row.output)  # raises here what would else stop every step that reads it
-        row.output_input_digest = held.digest
-        row.tried = 0
-        jobs.measure(session, job, row)
-    elif isinstance(outcome, Failed):
-        row.status = StepStatus.FAILED
-        row.tried += 1
-        row.error = codec.dump(outcome.error)
-        if job.status in ACTIVE:
-            jobs.fail(session, job, jobs.problem(row.step, outcome.error, attempts=row.attempt, provider=provider))
+        output = codec.dump(outcome.output)
+        codec.digest(output)  # raises here what would else stop every step that reads it
+        job.later(SUCCEED, told | {"output": jsonb(output), "digest": held.digest})
+        job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
+        assets.add(job.session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
+        job.reach(row.step, output)
     else:
-        _sleep(row, outcome, message, active=job.status in ACTIVE)
-    if job.status in ACTIVE:
-        jobs.moved(job)
+        job.later(END, told | _ending(outcome, row, message, active=job.active))
+        if isinstance(outcome, Failed) and job.active:
+            tries = row.attempt - row.waits
+            job.fail(jobs.problem(row.step, outcome.error, attempts=tries, provider=provider))
+    if job.active:
+        job.move()
+    else:
+        job.touch()
     return True
 
 
@@ -94,34 +146,34 @@ def ready(session: Session, job_id: str, step: str | None) -> bool:
 
 
 def wake(session: Session, *, limit: int = 200) -> list[Woken]:
-    """Steps whose time has come: they are pending, and their job is given time. Send their messages after the commit.
+    """Steps whose time has come: they are pending. Send their messages after the commit.
 
-    A message that is lost then is an ordinary lost message.
+    A message that is lost then is an ordinary lost message. For the sweeper's patience with the job, to wake is no
+    move: a step that asks again and again must not hide that its sibling's message is lost.
     """
-    due = (
-        select(Record, Job)
-        .join(Job)
-        .where(Record.status == StepStatus.WAITING, Record.wake_at <= func.now())
-        .order_by(Record.wake_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    woken = []
-    for row, job in session.execute(due).all():
-        woken.append(Woken(row.job_id, row.step, row.message))
-        row.status = StepStatus.PENDING
-        row.wake_at = None
-        jobs.moved(job)
-    return woken
+    return [Woken(*row) for row in session.execute(WAKE, {"limit": limit})]
 
 
-def _sleep(row: Record, outcome: Again | Wait, message: Mapping[str, Any] | None, *, active: bool) -> None:
-    if isinstance(outcome, Again):
-        row.tried += 1
-        row.error = codec.dump(outcome.error)
-    if not active:
-        row.status = StepStatus.CANCELLED
-        return
-    row.status = StepStatus.WAITING
-    row.wake_at = func.now() + outcome.after
-    row.message = dict(message or {})
+def _waiting(wait: Wait, message: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "after": wait.after,
+        "awaits": wait.awaits,
+        "why": wait.why,
+        "error": jsonb(codec.dump(wait.error)),
+        "message": jsonb(dict(message or {})),
+    }
+
+
+def _ending(
+    outcome: Again | Cancelled | Failed, row: Seen, message: Mapping[str, Any] | None, *, active: bool
+) -> dict[str, Any]:
+    sleeps = isinstance(outcome, Again) and active
+    failed = isinstance(outcome, Failed)
+    return {
+        "status": StepStatus.FAILED if failed else StepStatus.WAITING if sleeps else StepStatus.CANCELLED,
+        "outcome": type(outcome).__name__.lower(),
+        "tried": row.tried if isinstance(outcome, Cancelled) else row.tried + 1,
+        "error": None if isinstance(outcome, Cancelled) else jsonb(codec.dump(outcome.error)),
+        "after": outcome.after if isinstance(outcome, Again) and sleeps else None,
+        "message": jsonb(dict(message or {})) if sleeps else None,
+    }

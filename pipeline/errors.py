@@ -14,7 +14,7 @@ class StageError(Exception):
     """
 
     code: ClassVar[str] = "stage_failed"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -108,3 +108,115 @@ class StageCrashed(StageError):
 
     code = "internal_error"
     retryable = True
+
+
+class ProviderError(StageError):
+    """A vendor did not give what was asked.
+
+    `charged` says whether it has to be paid all the same. `pause_s`: the step waits so long and has not failed.
+    `ends_call` is False where the vendor's work goes on whatever became of this one question. `gives_way`: another
+    adapter may serve instead, where one is set up.
+    """
+
+    code = "provider_failed"
+    gives_way: ClassVar[bool] = False
+    ends_call: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, charged: bool = False, pause_s: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.charged = charged
+        self.pause_s = pause_s
+
+
+class ProviderRejected(ProviderError):
+    """The vendor will not take this input: it has to be changed."""
+
+    code = "provider_rejected"
+
+
+class Moderated(ProviderError):
+    code = "moderation"
+
+
+class ProviderAuth(ProviderError):
+    """The vendor does not know our key: a matter of the operator, not of the job."""
+
+    code = "provider_auth"
+    gives_way = True
+    ends_call = False
+
+
+class InsufficientFunds(ProviderError):
+    code = "insufficient_funds"
+    gives_way = True
+
+
+class RateLimited(ProviderError):
+    code = "rate_limited"
+    ends_call = False
+
+
+class ConcurrencyLimited(ProviderError):
+    """Our own other calls take all the places that the vendor gives us."""
+
+    code = "concurrency_limited"
+    ends_call = False
+
+
+class VendorBusy(ProviderError):
+    """Not taken: the vendor is down or overloaded, or could not be reached."""
+
+    code = "vendor_busy"
+    retryable = True
+    gives_way = True
+    ends_call = False
+
+
+class VendorFailed(ProviderError):
+    """Taken, and it went wrong there; worth another try where it was not charged."""
+
+    code = "vendor_failed"
+    gives_way = True
+
+    def __init__(self, message: str, *, charged: bool = False, **details: Any) -> None:
+        super().__init__(message, charged=charged, **details)
+        self.retryable = not charged
+
+
+class OutcomeUnknown(ProviderError):
+    """Sent, and no answer came: it may have to be paid."""
+
+    code = "outcome_unknown"
+    ends_call = False
+
+
+class ResultExpired(ProviderError):
+    """The vendor no longer has what it made."""
+
+    code = "expired"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message, charged=True, **details)
+
+
+class CallVanished(ProviderError):
+    """The vendor does not know its own id any more."""
+
+    code = "not_found"
+
+
+class BadOutput(ProviderError):
+    """What the vendor gave is not what was asked: broken, empty, of another kind."""
+
+    code = "bad_output"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message, charged=True, **details)
+
+
+class ProviderTimeout(ProviderError):
+    """The vendor did not finish before our deadline."""
+
+    code = "timeout"
+    gives_way = True
+    ends_call = False

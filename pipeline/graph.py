@@ -112,6 +112,22 @@ def segment(route: Node) -> Node:
     return seq(*ready)
 
 
+def without(route: Node, busy: Collection[str]) -> Node:
+    """What of this could begin now while these steps are busy, with all that follows it; what follows only them waits.
+
+    After steps side by side stands what joins them, even if some of them are busy: the join asks for all.
+    """
+    if isinstance(route, Step):
+        return EMPTY if route.key in busy else route
+    if isinstance(route, Par):
+        return par(*(without(part, busy) for part in route.parts))
+    if isinstance(route, Seq) and route.parts:
+        first, *rest = route.parts
+        begun = without(first, busy)
+        return EMPTY if begun == EMPTY else seq(begun, *rest)
+    return route
+
+
 def parts(route: Node) -> tuple[Node, ...]:
     """The top level of a route, in order."""
     return route.parts if isinstance(route, Seq) else (route,)

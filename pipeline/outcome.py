@@ -29,10 +29,21 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """It has not gone wrong: something outside is not ready yet."""
+    """It has not gone wrong: something outside is not ready yet.
 
-    after: timedelta
+    Without `after` the step is parked: only a person, or an event from outside, wakes it. `awaits` says what it waits
+    for besides its time: `slot:<provider>`, `call` (a vendor is at work) or `person`; `why` is a sentence for anybody.
+    """
+
+    after: timedelta | None
     why: str
+    awaits: str | None = None
+    error: "Error | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was cancelled meanwhile, and what the stage was doing was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Failed:
     error: "Error"
 
 
-Outcome = Done | Again | Wait | Failed
+Outcome = Done | Again | Wait | Cancelled | Failed
 
 
 @dataclass(frozen=True, slots=True)

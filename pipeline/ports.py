@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.assets import Asset
+from pipeline.calls import Answered, Call, Operation, Ticket
+from pipeline.errors import ProviderError
 from pipeline.frame import Frame
 from pipeline.snapshots import Person, PhotoSource
 from pipeline.timeline import Cue, Word
@@ -94,6 +96,33 @@ class MediaSource(Protocol):
         ...
 
 
+class Ledger(Protocol):
+    """The paid calls of one attempt of a step; what is written here is committed when the method returns."""
+
+    def open(self, operation: Operation[Any, Any], action: Any) -> Call:
+        """The call for this action: a new one, its price reserved, or the one that was made before.
+
+        Raises NotYet: no slot is free, or the attempt is no longer in force.
+        """
+        ...
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """While this lasts, nothing interrupts the stage: between a request and what is noted of it."""
+        ...
+
+    def confirm(self, call: Call) -> None:
+        """Raises NotYet where the attempt is no longer in force: nothing may be sent for it."""
+        ...
+
+    def submitted(self, call: Call, ticket: Ticket) -> None: ...
+
+    def succeeded(self, call: Call, answer: Answered[Any]) -> None: ...
+
+    def failed(self, call: Call, error: ProviderError) -> None: ...
+
+    def uncertain(self, call: Call) -> None: ...
+
+
 # --- what adapters give -------------------------------------------------------------------
 
 
@@ -122,6 +151,14 @@ class Utterance:
     phonemes: Asset
     seconds: float
     words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClonedVoice:
+    """A voice at a vendor. `provider` is who can speak with it, `external_id` its name there."""
+
+    provider: str
+    external_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +235,13 @@ class StoryboardPlanner(Protocol):
 class SpeechSynthesizer(Protocol):
     def speak(self, text: str, *, seed: int) -> Utterance:
         """Say the text. Raises TextNotSpeakable."""
+        ...
+
+
+@capability("voice_cloning")
+class VoiceCloner(Protocol):
+    def clone(self, samples: Sequence[Asset], *, name: str) -> ClonedVoice:
+        """Make a voice that sounds like the samples. Raises ProviderRejected."""
         ...
 
 

@@ -18,6 +18,7 @@ from pipeline.stages.speech import speech
 from pipeline.stages.stitch import stitch
 from pipeline.stages.storyboard import storyboard
 from pipeline.stages.validate_images import validate_images
+from pipeline.state import shares
 from pipeline.wiring import Source, check, origins, predecessors, scene_source
 
 SCENE = seq(par(speech, background), lip_sync)
@@ -78,6 +79,11 @@ class Plan:
         """The key of the step whose output lists the scenes."""
         source = scene_source(self.route)
         return source.key if source else None
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """By step key: how much of the job it is."""
+        return shares(self.route, self.tree)
 
     @cached_property
     def last(self) -> str:

@@ -45,21 +45,27 @@ FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 SATISFIED = frozenset({StepStatus.SUCCEEDED, StepStatus.REUSED, StepStatus.SKIPPED, StepStatus.STALE})
 
 
-def progress(route: Node, expanded: Node, done: Collection[str]) -> float:
-    """How much of the route is done, 0 to 1.
+def shares(route: Node, expanded: Node) -> dict[str, float]:
+    """By step key: which part of the whole it is.
 
-    Each top-level part has a share of its own that does not depend on how many
-    scenes there will be: so the figure never falls.
+    Each top-level part of the route has a share of its own that does not depend on how many scenes there will be: so
+    what was reached before that is known stays true.
     """
-    total = reached = 0.0
+    found: dict[str, float] = {}
+    total = sum(_weight(step.stage) for step in steps(route))
+    known = list(steps(expanded))
     for part in parts(route):
         stages = {step.stage for step in steps(part)}
-        share = sum(map(_weight, stages))
-        todo = [step for step in steps(expanded) if step.stage in stages]
-        finished = sum(_weight(step.stage) for step in todo if step.key in done)
-        total += share
-        reached += share * finished / sum(_weight(step.stage) for step in todo) if todo else 0.0
-    return round(reached / total, 4)
+        todo = [step for step in known if step.stage in stages]
+        weight = sum(_weight(step.stage) for step in todo)
+        share = sum(map(_weight, stages)) / total
+        found |= {step.key: share * _weight(step.stage) / weight for step in todo}
+    return found
+
+
+def progress(route: Node, expanded: Node, done: Collection[str]) -> float:
+    """How much of the route is done, 0 to 1; it never falls when more is done."""
+    return round(sum(share for key, share in shares(route, expanded).items() if key in done), 4)
 
 
 def _weight(stage: Stage) -> int:

@@ -1,49 +1,96 @@
 """Which adapter serves which capability.
 
 An adapter family is a module `providers.<name>`, or one from elsewhere by its
-dotted name, with `ADAPTERS`: capability → `module:Class`. A new vendor is one
-new file and one setting. Classes are imported only when they are picked, so
-that a service without the local extra needs none of its packages.
+dotted name, with `ADAPTERS`: capability → `module:Class`, and, where it has
+paid operations, `OPERATIONS`: name → `module:Class`. A new vendor is one new
+file and one setting. Classes are imported only when they are picked, so that a
+service without the local extra needs none of its packages.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from pipeline.calls import Operation
 from pipeline.errors import ProviderMissing
-from pipeline.ports import AssetStore
+from pipeline.ports import AssetStore, Ledger
+from pipeline.settings import Settings, Vendor
+from providers.ledgered import Paid
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An adapter that may serve; it is made when it is asked."""
+
+    family: str
+    capability: str
+    assets: AssetStore
+    vendor: Vendor
+    ledger: Ledger
+
+    def adapter(self) -> Any:
+        """Raises ProviderMissing where this installation does not have it."""
+        made = _load(self.family, self.capability)
+        if issubclass(made, Paid):
+            made.ready(self.vendor)
+            return made(self.assets, self.vendor, self.ledger)
+        return made(self.assets)
 
 
 class Catalogue:
-    def __init__(self, chosen: Mapping[str, Sequence[str]]) -> None:
-        self._chosen = chosen
+    """Who serves what, as the settings choose."""
 
-    def adapter(self, capability: str, assets: AssetStore) -> Any:
-        """The first adapter in order of preference that this installation has. Raises ProviderMissing."""
-        reasons = []
-        for family in self._chosen.get(capability, ()):
-            try:
-                return _load(family, capability)(assets)
-            except (ImportError, ProviderMissing) as error:
-                reasons.append(f"{family}: {error}")
-        raise ProviderMissing(f"No provider for {capability} can be used here.", capability=capability, reasons=reasons)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def candidates(self, capability: str, assets: AssetStore, ledger: Ledger) -> Sequence[Candidate]:
+        """The adapters in order of preference, at least one. Raises ProviderMissing."""
+        families = self._settings.providers.get(capability, ())
+        if not families:
+            raise ProviderMissing(f"No provider for {capability} is set up here.", capability=capability, reasons=[])
+        vendor = self._settings.vendor
+        return [Candidate(family, capability, assets, vendor(family), ledger) for family in families]
+
+    def operation(self, provider: str, name: str, assets: AssetStore) -> Operation[Any, Any]:
+        """A paid operation by its name in the ledger. Raises ProviderMissing."""
+        operations: Mapping[str, str] = getattr(_family(provider), "OPERATIONS", {})
+        if name not in operations:
+            raise ProviderMissing(f"{provider} has no operation {name}")
+        made: Operation[Any, Any] = _class(operations[name])(assets, self._settings.vendor(provider))
+        return made
 
     def problems(self) -> dict[str, str]:
         """By capability: why its preferred adapter cannot be loaded; empty when all is well."""
         found = {}
-        for capability, families in self._chosen.items():
+        for capability, families in self._settings.providers.items():
             for family in families:
                 try:
-                    _load(family, capability)
-                except (ImportError, ProviderMissing) as error:
+                    made = _load(family, capability)
+                    if issubclass(made, Paid):
+                        made.ready(self._settings.vendor(family))
+                except ProviderMissing as error:
                     found[capability] = f"{family}: {error}"
         return found
 
 
 def _load(family: str, capability: str) -> Any:
-    module_name = family if "." in family else f"providers.{family}"
-    adapters: Mapping[str, str] = getattr(import_module(module_name), "ADAPTERS", {})
+    adapters: Mapping[str, str] = getattr(_family(family), "ADAPTERS", {})
     if capability not in adapters:
         raise ProviderMissing(f"{family} does not offer {capability}")
-    module, _, name = adapters[capability].partition(":")
-    return getattr(import_module(module), name)
+    return _class(adapters[capability])
+
+
+def _family(name: str) -> Any:
+    try:
+        return import_module(name if "." in name else f"providers.{name}")
+    except ImportError as error:
+        raise ProviderMissing(str(error)) from error
+
+
+def _class(place: str) -> Any:
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise ProviderMissing(str(error)) from error

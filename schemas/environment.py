@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from pipeline.ports import CAPABILITIES
-from pipeline.settings import Client, Settings
+from pipeline.settings import Client, Settings, Vendor
 from schemas.problems import Flaw, flaws
 
 LEAST_SECRET = 24  # bytes, as Standard Webhooks asks for
@@ -50,6 +50,8 @@ class ClientSchema(Schema):
 
 
 LONGEST_PAUSE_S = 30 * 86400.0
+# Who serves where nothing is set: a voice is cloned by vendors alone.
+LOCAL: dict[str, tuple[str, ...]] = dict.fromkeys(CAPABILITIES, ("local",)) | {"voice_cloning": ()}
 REQUIRED = ("LIKENESS_DATABASE_URL", "LIKENESS_BROKER_URL", "LIKENESS_SIGNING_KEY")
 
 
@@ -75,14 +77,17 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     values = {
         "storage_url": parse("LIKENESS_STORAGE_URL", _storage, "var/assets"),
         "clients": parse("LIKENESS_CLIENTS", _clients, ()),
-        "providers": parse("LIKENESS_PROVIDERS", _providers, dict.fromkeys(CAPABILITIES, ("local",))),
+        "providers": parse("LIKENESS_PROVIDERS", _providers, LOCAL),
         "media_hosts": parse("LIKENESS_MEDIA_HOSTS", _words, ()),
         "callback_allow_private": parse("LIKENESS_CALLBACK_ALLOW_PRIVATE", _switch, False),
         "callback_schedule_s": parse("LIKENESS_CALLBACK_SCHEDULE_S", _pauses, defaults["callback_schedule_s"]),
         "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, defaults["max_upload_bytes"]),
         "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, defaults["url_lifetime_s"]),
         "public_url": parse("LIKENESS_PUBLIC_URL", _public, None),
+        "failpoints": environ.get("LIKENESS_FAILPOINTS") or None,
     }
+    families = {family for chosen in values["providers"].values() for family in chosen} - {"local"}
+    values["vendors"] = {name: _vendor(name, environ, parse) for name in sorted(families)}
     key = environ.get("LIKENESS_SIGNING_KEY", "")
     if key and len(key) < 32:
         problems.append("LIKENESS_SIGNING_KEY must have at least 32 characters")
@@ -123,7 +128,15 @@ def _providers(text: str) -> dict[str, tuple[str, ...]]:
             and all(isinstance(name, str) and all(map(str.isidentifier, name.split("."))) for name in names)
         ):
             raise ValidationError(f"must map {capability} to a list of adapter names")
-    return {name: tuple(chosen.get(name, ("local",))) for name in CAPABILITIES}
+    return {name: tuple(chosen.get(name, LOCAL[name])) for name in CAPABILITIES}
+
+
+def _vendor(family: str, environ: Mapping[str, str], parse: Callable[[str, Callable[[str], Any], Any], Any]) -> Vendor:
+    prefix = Vendor(family).variable("")
+    variables = {name.removeprefix(prefix): value for name, value in environ.items() if name.startswith(prefix)}
+    base = (environ.get("LIKENESS_PUBLIC_URL") or "").rstrip("/")
+    hook = f"{base}/hooks/{family}" if base else None
+    return Vendor(family, variables, concurrency=parse(f"{prefix}CONCURRENCY", _count, None), hook=hook)
 
 
 def _json(text: str, kind: type) -> Any:

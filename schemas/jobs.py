@@ -17,6 +17,7 @@ EXAMPLE = {
     "status": "running",
     "progress": 0.42,
     "stages": {"running": ["scene/2/lip_sync"], "waiting": [], "failed": []},
+    "parked": [],
     "gate": None,
     "error": None,
     "result": None,
@@ -106,6 +107,13 @@ class Current(Schema):
     failed = fields.List(fields.String(), required=True)
 
 
+class Parked(Schema):
+    """A stage that goes on only when a person has decided something."""
+
+    stage = fields.String(required=True, metadata={"example": "scene/2/lip_sync"})
+    why = fields.String(required=True, allow_none=True, metadata=described("A sentence for people."))
+
+
 KINDS_OF_RESULT = [{"$ref": f"#/components/schemas/{name}"} for name in ("AvatarResult", "OutputResult")]
 
 
@@ -119,6 +127,11 @@ class JobSchema(Schema):
     status = Choice([status.value for status in JobStatus], required=True)
     progress = fields.Float(required=True, metadata=described("0 to 1; never falls.", minimum=0, maximum=1))
     stages = fields.Nested(Current, required=True)
+    parked = fields.List(
+        fields.Nested(Parked),
+        required=True,
+        metadata=described("Those of the waiting stages that wait for the service's operator. The job goes on after."),
+    )
     gate = fields.Raw(required=True, allow_none=True, metadata=described("Where a person must decide.", type="object"))
     error = fields.Nested(JobError, required=True, allow_none=True)
     result = fields.Raw(required=True, allow_none=True, metadata={"anyOf": [*KINDS_OF_RESULT, {"type": "null"}]})
@@ -149,11 +162,19 @@ class Try(Schema):
     """One attempt that has ended."""
 
     attempt = fields.Integer(required=True)
-    outcome = fields.String(required=True, metadata=described("`done`, `again`, `wait`, `failed` or `lost`."))
+    outcome = fields.String(required=True, metadata=described("`done`, `again`, `failed`, `cancelled` or `lost`."))
     error = fields.Nested(StepError, allow_none=True)
     provider = fields.String(allow_none=True)
     started_at = Instant(required=True)
     finished_at = Instant(required=True)
+
+
+class PassedOver(Schema):
+    """A provider that was preferred and did not serve."""
+
+    provider = fields.String(required=True, metadata={"example": "elevenlabs"})
+    code = fields.String(required=True, metadata={"example": "insufficient_funds"})
+    message = fields.String(required=True)
 
 
 class StepSchema(Schema):
@@ -164,17 +185,32 @@ class StepSchema(Schema):
     label = fields.String(required=True, metadata=described("For people.", example="Syncing lips"))
     scene = fields.Integer(required=True, allow_none=True)
     status = Choice([status.value for status in StepStatus], required=True)
-    attempts = fields.Integer(required=True)
+    attempts = fields.Integer(required=True, metadata=described("Tries, the present one included; waiting is none."))
     tries = fields.List(fields.Nested(Try), required=True)
     variation = fields.Integer(required=True)
     input = fields.Raw(required=True, allow_none=True, metadata=described("Where each value came from.", type="object"))
     output = fields.Raw(required=True, allow_none=True, metadata=described("What the stage made.", type="object"))
     error = fields.Nested(StepError, required=True, allow_none=True)
-    provider = fields.String(required=True, allow_none=True)
+    provider = fields.String(required=True, allow_none=True, metadata=described("Who served, or was asked last."))
+    passed_over = fields.List(fields.Nested(PassedOver), required=True, metadata=described("In order of preference."))
     cost = fields.Nested(Cost, required=True)
     started_at = Instant(required=True, allow_none=True)
     finished_at = Instant(required=True, allow_none=True)
-    wake_at = Instant(required=True, allow_none=True, metadata=described("When a waiting stage goes on."))
+    wake_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata=described("When a waiting stage goes on, or is looked after; null: when a person has decided."),
+    )
+    why = fields.String(required=True, allow_none=True, metadata=described("Why a stage waits: a sentence for people."))
+    awaits = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=described(
+            "What a waiting stage waits for besides its time: `call` (a provider is at work), `slot:<provider>` (all"
+            " our places there are taken) or `person`.",
+            example="call",
+        ),
+    )
 
 
 class StepList(Schema):

@@ -7,7 +7,7 @@ from celery import Celery, bootsteps, signals
 from kombu import Connection
 
 app = Celery("likeness", config_source="celeryconfig", set_as_current=True)
-app.conf.imports = ("tasks.stages", "tasks.callbacks", "tasks.maintenance")
+app.conf.imports = ("tasks.stages", "tasks.callbacks", "tasks.maintenance", "tasks.stopping")
 
 log = structlog.get_logger()
 

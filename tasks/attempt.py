@@ -1,26 +1,29 @@
 """One attempt at a step: the only place that touches the world, never inside a transaction."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from db import claims
 from db.assets import NewAsset
-from db.claims import Claim
+from db.claims import Claim, Hold
 from db.database import DatabaseAway
+from pipeline.calls import NotYet
 from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
-from pipeline.outcome import Done, Outcome, judge
+from pipeline.outcome import Cancelled, Done, Outcome, judge
 from pipeline.stage import Read
 from schemas import records as codec
 from tasks.house import House
+from tasks.interrupt import interruptible
 from tasks.tools import Toolbox
+from tasks.watch import Watched
 
 log = structlog.get_logger()
+
+
+class LeaseLost(Exception):
+    """Somebody else has the step: what came of this attempt is of no interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +31,31 @@ class Attempted:
     outcome: Outcome
     made: list[NewAsset]
     provider: str | None
+    passed_over: list[dict[str, Any]]
 
 
-def attempt(house: House, held: Claim) -> Attempted:
-    """Run the stage. Whatever it raises becomes data; only a lost database is somebody else's matter (DatabaseAway)."""
+def attempt(house: House, held: Claim, watched: Watched) -> Attempted:
+    """Run the stage. Whatever it raises becomes data; raises DatabaseAway, LeaseLost: others see to that."""
     toolbox = Toolbox(house, held)
+    outcome = _run(toolbox, held, watched)
+    if not isinstance(outcome, Done):
+        if watched.hold is Hold.LOST:
+            raise LeaseLost
+        if watched.hold is Hold.ENDED:
+            outcome = Cancelled()
+    made = toolbox.assets.made if isinstance(outcome, Done) else []
+    return Attempted(outcome, made, toolbox.provider, toolbox.passed_over)
+
+
+def _run(toolbox: Toolbox, held: Claim, watched: Watched) -> Outcome:
     stage = held.step.stage
+    failure: StageError
     try:
         inputs = {read.name: _input(read, held.inputs[read.name]) for read in stage.reads}
-        output = stage.run(**inputs, **toolbox.tools())
-        return Attempted(Done(output), toolbox.assets.made, toolbox.provider)
+        with interruptible() as watched.body:
+            return Done(stage.run(**inputs, **toolbox.tools()))
+    except NotYet as pause:
+        return pause.wait
     except DatabaseAway:
         raise
     except StageError as error:
@@ -49,9 +67,8 @@ def attempt(house: House, held: Claim) -> Attempted:
         failure = OutOfMemory(f"{stage.label} needed more memory than this worker has.")
     except (Exception, SystemExit):
         log.exception("stage crashed", job=held.job_id, step=held.step.key, attempt=held.attempt)
-        return Attempted(crashed(held), [], toolbox.provider)
-    outcome = judge(failure, tried=held.tried + 1, tries=stage.tries)
-    return Attempted(outcome, [], toolbox.provider)
+        return crashed(held)
+    return judge(failure, tried=held.tried + 1, tries=stage.tries)
 
 
 def crashed(held: Claim) -> Outcome:
@@ -64,28 +81,3 @@ def _input(read: Read, data: Any) -> Any:
     if data is None:
         return None
     return tuple(codec.load(each, read.type) for each in data) if read.many else codec.load(data, read.type)
-
-
-@contextmanager
-def leased(house: House, held: Claim) -> Iterator[None]:
-    """Hold the step's lease until its outcome is written, however long the database keeps us waiting."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(claims.RENEWAL_S):
-            try:
-                with house.database.transaction() as session:
-                    if not claims.renew(session, held):
-                        log.warning("lease lost", job=held.job_id, step=held.step.key, attempt=held.attempt)
-                        return
-            except Exception as error:
-                # the next renewal may come in time; if none does, the lease is there to end
-                log.warning("lease not renewed", job=held.job_id, step=held.step.key, error=type(error).__name__)
-
-    thread = threading.Thread(target=renew, name=f"lease {held.step.key}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -67,8 +67,12 @@ class Course:
     def after(self, follow: Next) -> Place:
         """Where the message is once it has entered what follows."""
         if follow.joins:
-            first, *rest = _unpacked(self._app, self.place.chord or {})
-            return Place(follow.task_id, [dict(each) for each in reversed(rest)], first.options.get("chord"))
+            body = self.place.chord or {}
+            first, *rest = _unpacked(self._app, body)
+            # a chord that was itself a part of a chain keeps the rest of that chain in its body's options
+            beyond = body.get("options", {}).get("chain") or ()
+            chain = [*beyond, *(dict(each) for each in reversed(rest))]
+            return Place(follow.task_id, chain, first.options.get("chord"))
         *rest, entered = self.place.chain
         return Place(follow.task_id, rest, entered["options"].get("chord"))
 

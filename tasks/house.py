@@ -1,11 +1,13 @@
 """What a worker process holds for all its steps: settings, database, storage, providers."""
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 
 from celery import signals
 
 from db.database import Database
+from pipeline import failpoints
 from pipeline.settings import Settings
 from providers.catalogue import Catalogue
 from providers.fetch import MediaFetcher
@@ -29,15 +31,24 @@ class House:
         return known is not None and known.callback_url is not None
 
 
-@cache
+_building = threading.Lock()
+
+
 def house() -> House:
-    """One per process; made by the first who asks."""
+    """One per process; made by the first who asks, while other threads wait."""
+    with _building:
+        return _build()
+
+
+@cache
+def _build() -> House:
     settings = environment.read()
+    failpoints.arm(settings.failpoints)
     return House(
         settings,
         Database(settings.database_url),
         Storage(settings.storage_url),
-        Catalogue(settings.providers),
+        Catalogue(settings),
         MediaFetcher(settings.media_hosts, max_bytes=settings.max_upload_bytes),
         Links(settings),
     )
@@ -46,6 +57,6 @@ def house() -> House:
 @signals.worker_process_init.connect
 def forget_parent(**_: object) -> None:
     """A connection must not be shared across a fork."""
-    if house.cache_info().currsize:
-        house().database.engine.dispose(close=False)
-        house.cache_clear()
+    if _build.cache_info().currsize:
+        _build().database.engine.dispose(close=False)
+        _build.cache_clear()

@@ -41,13 +41,14 @@ def begin(job_id: str) -> None:
 def announce(client: str, job_id: str) -> None:
     """Ask a callback worker to deliver the job's next events, if the client wants any."""
     if house().wanted(client):
-        announce_job(job_id)
+        call(client, job=job_id)
 
 
-def announce_job(job_id: str) -> None:
+def call(client: str, **about: str) -> None:
+    """Ask a callback worker to look for the client's events."""
     try:
         app.send_task(
-            "deliver", args=(job_id,), queue="callback", routing_key="callback.deliver", argsrepr=f"(job={job_id})"
+            "deliver", args=(client,), queue="callback", routing_key="callback.deliver", argsrepr=f"(client={client})"
         )
     except OperationalError as error:
-        log.warning("events not announced", job=job_id, error=type(error).__name__)
+        log.warning("events not announced", client=client, error=type(error).__name__, **about)

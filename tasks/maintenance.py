@@ -1,28 +1,31 @@
 """The sweeper: finds what should have moved and did not. Any number of them may run."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from functools import partial
 
 import structlog
 from celery.canvas import Signature
 
-from db import claims, jobs, keys, outbox, records
+from db import calls, claims, jobs, keys, outbox, records
+from tasks import reclaiming
 from tasks.app import app
 from tasks.house import house
-from tasks.launching import announce_job, launch
+from tasks.launching import call, launch
 
 KEYS_KEPT = timedelta(days=30)
 PARTIAL_KEPT = timedelta(days=1)
+SWEEP_S = 1.0
 
 log = structlog.get_logger()
 
 
 @app.task(name="sweep", acks_late=False)
 def sweep() -> None:
-    """Each second: wake, advance, deliver, clear up."""
-    for part in (wake, nudge, deliver, abandon):
-        _attempt(part)
+    """Each second: every part, but for those that an earlier sweep still has to do: a slow one holds up no other."""
+    wait([begun for part in PARTS if (begun := _begin(part))], SWEEP_S)
 
 
 @app.task(name="forget", acks_late=False)
@@ -33,7 +36,10 @@ def forget() -> None:
 
 
 def wake() -> int:
-    """Send the kept messages of steps whose time has come."""
+    """Send the kept messages of steps whose time has come, or who can have a slot now."""
+    places = house().settings.concurrency
+    if places:
+        house().database.patiently(lambda session: calls.free(session, places))
     woken = house().database.patiently(records.wake)
     for each in woken:
         if each.message:
@@ -51,16 +57,31 @@ def nudge() -> int:
 
 
 def deliver() -> int:
-    """Announce events that are due and that nobody delivers."""
+    """Have the events delivered that are due and that nobody delivers."""
     found = house().database.patiently(outbox.overdue)
-    for job_id in found:
-        announce_job(job_id)
+    for client in found:
+        call(client)
     return len(found)
 
 
 def abandon() -> int:
     """Cancel the steps that ended jobs still seem to run."""
     return house().database.patiently(claims.abandon)
+
+
+PARTS = (wake, nudge, deliver, abandon, reclaiming.announce)
+_hands = ThreadPoolExecutor(len(PARTS), "sweep")
+_begun: dict[Callable[[], int], Future[None]] = {}
+_beginning = threading.Lock()
+
+
+def _begin(part: Callable[[], int]) -> Future[None] | None:
+    with _beginning:
+        earlier = _begun.get(part)
+        if earlier is not None and not earlier.done():
+            return None
+        _begun[part] = _hands.submit(_attempt, part)
+        return _begun[part]
 
 
 def _attempt(part: Callable[[], object]) -> None:

@@ -1,24 +1,34 @@
 """How a worker serves one message: claim, attempt, record, and on to the next light step."""
 
+from dataclasses import dataclass, replace
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
 import structlog
+from celery import signals
 from celery.app.task import Task
 from celery.exceptions import Ignore, Reject
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import claims, records
 from db.claims import Claim, Message, Verdict
 from db.database import DatabaseAway
+from db.turns import Turn, turn
+from pipeline.failpoints import failpoint
 from pipeline.outcome import Again, Done, Failed, Wait
 from pipeline.routes import STAGES
 from tasks import canvas, sightings
-from tasks.attempt import Attempted, attempt, crashed, leased
+from tasks.attempt import Attempted, LeaseLost, attempt, crashed
 from tasks.course import Course, Next, Place
 from tasks.house import House, house
 from tasks.launching import announce, launch
+from tasks.watch import watch
+
+DYING_S = 3.0  # a process that was killed is gone sooner, and with it its proof of life
+DYING_PAUSE_S = 0.05
 
 log = structlog.get_logger()
 
@@ -41,6 +51,23 @@ def perform(task: Task, job_id: str, step: str, number: int) -> None:
         raise Reject("MemoryError", requeue=True) from None
 
 
+@signals.task_postrun.connect
+def served(task: Task, **_: object) -> None:
+    """Everything is done, and what follows is sent; the broker does not know it yet."""
+    if task.name in STAGES:
+        failpoint("before_ack")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Whether the attempt was in force, what was claimed after it, and whether a newer launch has taken over."""
+
+    in_force: bool
+    follow: Next | None = None
+    then: Claim | Verdict | None = None
+    overtaken: bool = False
+
+
 class _Run:
     """One message being served; its course moves on as steps are done."""
 
@@ -54,45 +81,70 @@ class _Run:
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
-        message = self._message(step, self.course.place)
-        held: Claim | Verdict | None = self.house.database.patiently(lambda session: claims.claim(session, message))
+        held = self._claim(self._message(step, self.course.place))
         while held is not None:
             if held is Verdict.SATISFIED:
                 held = self._follow()
             elif isinstance(held, Claim):
                 held = self._work(held)
+            elif held is Verdict.POISON:
+                log.error("message is poison", job=self.job_id, step=step)
+                raise Reject(held.value, requeue=False)
             else:
                 raise Ignore(held.value)
 
+    def _claim(self, message: Message) -> Claim | Verdict | None:
+        end = monotonic() + DYING_S
+        while (held := self._claim_once(message)) is Verdict.HELD and monotonic() < end:
+            sleep(DYING_PAUSE_S)
+        return held
+
+    def _claim_once(self, message: Message) -> Claim | Verdict:
+        try:
+            return self.house.database.patiently(lambda session: claims.claim(session, message))
+        except (DatabaseAway, SQLAlchemyError, MemoryError):
+            raise
+        except Exception:
+            log.exception("step cannot begin", job=message.job_id, step=message.step)
+            self.house.database.patiently(lambda session: claims.stumble(session, message))
+            raise
+
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        with leased(self.house, held), sightings.seen(self.task, self.course.place.owner, held) as sighting:
-            tried = attempt(self.house, held)
+        with watch().over(held) as watched, sightings.seen(self.task, self.course.place.owner, held) as sighting:
+            if held.recovered:
+                failpoint("in_recovery")
+            try:
+                tried = attempt(self.house, held, watched)
+            except LeaseLost:
+                raise Ignore("somebody else has the step") from None
             sighting.outcome = tried.outcome
             follow = self._light() if isinstance(tried.outcome, Done) else None
-            recorded, follow, then = self._write(held, tried, follow)
+            failpoint("before_record")
+            written = self._write(held, tried, follow)
+            failpoint("after_record")
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         announce(held.client, self.job_id)
-        if not recorded:
+        if not written.in_force:
             raise Ignore("a later attempt has the step")
+        if written.overtaken:
+            launch(self.job_id)  # the launch in force found us at work, and left what follows to us
+            raise Ignore("another launch is in force")
         if isinstance(tried.outcome, Failed):
             raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
         if not isinstance(tried.outcome, Done):
-            raise Ignore("the step waits")
-        return self._enter(follow, then)
+            raise Ignore("the step does not go on for now")
+        return self._enter(written.follow, written.then)
 
-    def _write(
-        self, held: Claim, tried: Attempted, follow: Next | None
-    ) -> tuple[bool, Next | None, Claim | Verdict | None]:
-        """Whether the outcome was recorded, and what was claimed after it.
+    def _write(self, held: Claim, tried: Attempted, follow: Next | None) -> _Written:
+        """Record the outcome, and claim what follows.
 
         Where it cannot be written with what follows, it is written alone (Celery sends the rest), or else as a crash.
         """
-        broken = Attempted(crashed(held), [], tried.provider)
+        broken = replace(tried, outcome=crashed(held), made=[])
         for outcome, claimed in ((tried, follow), (tried, None)):
             try:
-                recorded, then = self.house.database.patiently(partial(self._record, held, outcome, claimed))
-                return recorded, claimed, then
+                return self.house.database.patiently(partial(self._record, held, outcome, claimed))
             except DatabaseAway:
                 raise
             except Exception as error:
@@ -101,20 +153,33 @@ class _Run:
         self.house.database.patiently(partial(self._record, held, broken, None))
         raise Ignore("the step's outcome could not be written")
 
-    def _record(
-        self, held: Claim, tried: Attempted, follow: Next | None, session: Session
-    ) -> tuple[bool, Claim | Verdict | None]:
+    def _record(self, held: Claim, tried: Attempted, follow: Next | None, session: Session) -> _Written:
         waits = isinstance(tried.outcome, Again | Wait)
         keep = self._message(held.step.key, self.course.place).keep() if waits else None
-        recorded = records.record(
-            session, held, tried.outcome, made_assets=tried.made, provider=tried.provider, message=keep
-        )
-        return recorded, self._next(session, follow) if recorded else None
+        with turn(session, self.job_id) as job:
+            if job is None:
+                return _Written(in_force=False)
+            job.read(held.step.key, entered=follow.step if follow else None)
+            in_force = records.write(
+                job,
+                held,
+                tried.outcome,
+                made_assets=tried.made,
+                provider=tried.provider,
+                passed_over=tried.passed_over,
+                message=keep,
+            )
+            then = self._next(job, follow) if in_force else None
+            return _Written(in_force, follow, then, overtaken=job.active and job.launch != self.number)
 
     def _follow(self) -> Claim | Verdict | None:
         """The step under way was done before: go on with what follows it."""
         follow = self._light()
-        return self._enter(follow, self.house.database.patiently(lambda session: self._next(session, follow)))
+        return self._enter(follow, self.house.database.patiently(partial(self._claim_next, follow)))
+
+    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | None:
+        with turn(session, self.job_id) as job:
+            return self._next(job, follow) if job else Verdict.STALE
 
     def _light(self) -> Next | None:
         """What follows, if it may be done at once; what is heavy or has too little time left, Celery sends."""
@@ -124,16 +189,16 @@ class _Run:
         stage = STAGES[follow.task]
         return None if stage.heavy or stage.limit.total_seconds() > self.course.seconds_left else follow
 
-    def _next(self, session: Session, follow: Next | None) -> Claim | Verdict | None:
+    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | None:
         """Claim what follows; None where that is left to Celery, or is to advance and can be done."""
         if follow is None:
             return None
         if follow.step is None:
-            return Verdict.EARLY if follow.joins and not records.ready(session, self.job_id, None) else None
-        return claims.claim(session, self._message(follow.step, self.course.after(follow)))
+            return Verdict.EARLY if follow.joins and not records.ready(job.session, self.job_id, None) else None
+        return claims.take(job, self._message(follow.step, self.course.after(follow), follows=True))
 
     def _enter(self, follow: Next | None, then: Claim | Verdict | None) -> Claim | Verdict | None:
-        if follow is None:
+        if follow is None or then is Verdict.ALONE:
             return None
         if follow.joins and then is Verdict.EARLY:
             self.course.stay()
@@ -144,11 +209,21 @@ class _Run:
             return None
         return then
 
-    def _message(self, step: str, place: Place) -> Message:
+    def _message(self, step: str, place: Place, *, follows: bool = False) -> Message:
         stage = STAGES[step.rpartition("/")[2]]
 
         def keep() -> dict[str, Any]:
             asked = canvas.step(self.task.app, stage, self.job_id, step, self.number, self.lane)
             return self.course.message(asked, place)
 
-        return Message(self.job_id, step, self.number, place.owner, self.delivery, self.course.redelivered, keep)
+        return Message(
+            self.job_id,
+            step,
+            self.number,
+            place.owner,
+            self.delivery,
+            self.course.redelivered,
+            keep,
+            watch().life(),
+            follows,
+        )

@@ -1,84 +1,18 @@
 """The tools of one attempt: house ports bound to the step, and adapters that use them."""
 
-import fcntl
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-from celery import signals
-
-from db import assets, avatars, ids
-from db.assets import NewAsset
+from db import assets, avatars
 from db.claims import Claim
 from pipeline.assets import Asset
 from pipeline.errors import AssetDamaged, IdentityMissing
 from pipeline.ports import CAPABILITIES, AssetStore, Identities, Identity, MediaSource, Neutral
 from pipeline.snapshots import Person, PhotoSource
-from providers.storage import Storage
 from schemas import records as codec
 from tasks.house import House
-
-SCRATCH = "likeness-step-"
-UNLOCKED_S = 10.0  # between a folder's making and its lock no time passes, but a machine may sleep
-
-
-class StepAssets:
-    """The asset store of one attempt: rows for what it keeps are written when the attempt is recorded."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self.made: list[NewAsset] = []
-
-    def open(self, asset: Asset) -> AbstractContextManager[Path]:
-        return self._storage.fetch(asset.sha256)
-
-    def keep(
-        self,
-        file: Path,
-        *,
-        kind: str,
-        media_type: str,
-        facts: Mapping[str, Any] | None = None,
-        made_from: Sequence[Asset] = (),
-    ) -> Asset:
-        sha256, size = self._storage.put(file)
-        asset = Asset(ids.new("ast"), kind, media_type, size, sha256)
-        self.made.append(NewAsset(asset, facts or {}, tuple(source.id for source in made_from)))
-        return asset
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        sweep_scratch()
-        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-            held = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX)  # ends with this process, however it ends
-                yield Path(folder)
-            finally:
-                os.close(held)
-
-
-@signals.worker_ready.connect
-def sweep_scratch(**_: object) -> None:
-    """Remove what steps left on this machine whose process is gone."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with suppress(OSError):  # it is in use, or gone
-            if time.time() - folder.stat().st_mtime > UNLOCKED_S:
-                _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
-    finally:
-        os.close(handle)
+from tasks.ledger import StepLedger
+from tasks.serving import Served
+from tasks.store import StepAssets
 
 
 class ClientIdentities:
@@ -136,13 +70,23 @@ PORTS: dict[type, Any] = {Identities: ClientIdentities, MediaSource: ClientMedia
 
 
 class Toolbox:
-    """Gives a stage what it needs, and remembers which family of adapters served."""
+    """Gives a stage what it needs, and remembers which family of adapters served, and which did not and why."""
 
     def __init__(self, house: House, held: Claim) -> None:
         self._house = house
         self._held = held
         self.assets = StepAssets(house.storage)
-        self.provider: str | None = None
+        self.ledger = StepLedger(house, held, self.assets)
+        self._served: list[Served] = []
+
+    @property
+    def provider(self) -> str | None:
+        """The family that served last."""
+        return next((each.provider for each in reversed(self._served) if each.provider), None)
+
+    @property
+    def passed_over(self) -> list[dict[str, str]]:
+        return [reason for each in self._served for reason in each.passed_over]
 
     def tools(self) -> dict[str, Any]:
         return {name: self._tool(kind) for name, kind in self._held.step.stage.needs.items()}
@@ -153,6 +97,7 @@ class Toolbox:
         if kind in PORTS:
             return PORTS[kind](self._house, self._held, self.assets)
         capability = next(name for name, protocol in CAPABILITIES.items() if protocol is kind)
-        adapter = self._house.catalogue.adapter(capability, self.assets)
-        self.provider = adapter.name
-        return adapter
+        candidates = self._house.catalogue.candidates(capability, self.assets, self.ledger)
+        last = self._held.tried + 1 >= self._held.step.stage.tries
+        self._served.append(Served(capability, candidates, last_try=last))
+        return self._served[-1]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import factory
 
 from db import ids
-from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, Record
+from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, ProviderCall, Record
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -75,11 +75,33 @@ class AttemptFactory(factory.Factory):
     finished_at = NOW
 
 
+class CallFactory(factory.Factory):
+    class Meta:
+        model = ProviderCall
+
+    id = factory.LazyFunction(lambda: ids.new("call"))
+    step = "scene/1/speech"
+    variation = 0
+    capability = "speech"
+    digest = factory.Sequence("{:064x}".format)
+    round = 1
+    provider = "vendor"
+    operation = "speech"
+    repeat = "neither"
+    status = "submitted"
+    attempt = 1
+    request = factory.LazyFunction(dict)
+    reserved = Decimal("0.25")
+    settled = Decimal(0)
+    wasted = Decimal(0)
+
+
 class EventFactory(factory.Factory):
     class Meta:
         model = Event
 
     id = factory.LazyFunction(lambda: ids.new("evt"))
+    client = "product"
     sequence = 1
     type = "job.accepted"
     state = "delivered"

@@ -1,14 +1,27 @@
 """A family of adapters that do nothing at once: what is left is the pipeline itself."""
 
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from pipeline.assets import Asset
 from pipeline.errors import TextNotSpeakable
 from pipeline.frame import Frame
-from pipeline.ports import AssetStore, Captions, FaceReport, Finished, Footage, Neutral, PlannedScene, Utterance
+from pipeline.ports import (
+    AssetStore,
+    Captions,
+    ClonedVoice,
+    FaceReport,
+    Finished,
+    Footage,
+    Neutral,
+    PlannedScene,
+    Utterance,
+)
 
 SECONDS = 2.0
 NAP_S = 2.0
@@ -44,9 +57,12 @@ class Instant:
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
         if options:
             return Footage(_asset("clip", arguments, options, seed), round(SECONDS * options["frame"].fps), SECONDS)
-        _obey(arguments[0])
+        obey(arguments[0])
         made = _asset("speech", arguments, seed)
         return Utterance(made, made, 2**60 if arguments[0] == BEYOND_JSON else SECONDS, ())
+
+    def clone(self, samples: Sequence[Asset], *, name: str) -> ClonedVoice:
+        return ClonedVoice(self.name, _asset("voice", samples, name).id)
 
     def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
         return _asset("background", prompt, width, height, seed)
@@ -58,13 +74,15 @@ class Instant:
         return Finished(_asset("video", video), _asset("thumbnail", video), video.seconds, -16.0, -1.5)
 
 
-def _obey(text: str) -> None:
-    """A line may ask for trouble: `raise MemoryError`, `sleep`."""
+def obey(text: str) -> None:
+    """A line may ask for trouble: `raise MemoryError`, `sleep`, `die until <file>` is there."""
     troubles = {"MemoryError": MemoryError, "SystemExit": SystemExit, "TextNotSpeakable": TextNotSpeakable}
     if text.startswith("raise "):
         raise troubles[text.removeprefix("raise ")]("as asked")
     if text == "sleep":
         time.sleep(NAP_S)
+    if text.startswith("die until ") and not Path(text.removeprefix("die until ")).exists():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 ADAPTERS = dict.fromkeys(
@@ -75,6 +93,7 @@ ADAPTERS = dict.fromkeys(
         "script",
         "storyboard",
         "speech",
+        "voice_cloning",
         "background",
         "lip_sync",
         "editing",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from honcho.environ import parse_procfile
+
 from pipeline.ports import CAPABILITIES
 
 T = TypeVar("T")
@@ -35,6 +37,10 @@ class Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     def says(self, words: str) -> bool:
         if self._process.poll() is not None:
@@ -80,6 +86,15 @@ def worker(
     if beat:
         command += ["--beat", "--schedule", str(folder / "beat-schedule")]
     return Process(command, environment, folder / f"worker-{name}.log")
+
+
+def procfile(name: str, environment: Mapping[str, str], folder: Path) -> Process:
+    """A process as the Procfile starts it."""
+    command = parse_procfile((ROOT / "Procfile").read_text()).processes[name]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return Process(
+        ["bash", "-c", command], {"PATH": path, "PYTHONPATH": str(ROOT), **environment}, folder / f"{name}.log"
+    )
 
 
 def web(port: int, environment: Mapping[str, str], folder: Path) -> Process:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from db import claims, jobs, records
-from db.claims import Claim, Verdict
+from db.claims import Claim, Hold, Verdict
 from db.database import Database
 from db.events import story
 from db.jobs import KeyReused, TooManyJobs, stuck
@@ -104,7 +104,7 @@ def test_an_ended_lease_frees_the_step_for_anyone(database: Database, job_id: st
     assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
     assert isinstance(lost, Claim)
     with database.transaction() as session:
-        assert not claims.renew(session, lost)
+        assert claims.renew(session, lost) is Hold.LOST
 
 
 def test_recording_twice_says_that_it_is_recorded(database: Database, job_id: str) -> None:
@@ -156,7 +156,7 @@ def test_a_step_that_loses_its_worker_each_time_fails_the_job(database: Database
         for _ in range(claims.MOST_LOST + 1)
     ]
     assert all(isinstance(each, Claim) for each in verdicts[:-1])
-    assert verdicts[-1] is Verdict.STALE
+    assert verdicts[-1] is Verdict.POISON
     job = inline.job(database, job_id)
     assert job.error is not None
     assert (job.status, job.error["code"], job.error["stage"]) == ("failed", "worker_lost", "load_identity")

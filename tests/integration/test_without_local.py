@@ -23,7 +23,7 @@ import tasks.stages, tasks.callbacks, tasks.maintenance
 from tasks.house import house
 from webapp import create_app
 create_app()
-adapter = house().catalogue.adapter("lip_sync", None)
+adapter = house().catalogue.candidates("lip_sync", None, None)[0].adapter()
 print(adapter.name, sorted(LOCAL & set(sys.modules)))
 """
 

@@ -17,8 +17,14 @@ def test_it_shows_every_setting_that_the_code_reads_and_no_other() -> None:
     assert shown == read
 
 
+def test_what_it_shows_of_vendors_their_adapters_read() -> None:
+    source = "".join(file.read_text() for file in (ROOT / "providers").rglob("*.py"))
+    shown = re.findall(r"^#(?:ELEVENLABS|FAL)_([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert [name for name in shown if name != "CONCURRENCY" and f'"{name}"' not in source] == []
+
+
 def test_honcho_reads_each_line_of_it_whole() -> None:
-    text = (ROOT / ".env.example").read_text().replace("\n#LIKENESS", "\nLIKENESS").replace("\n#AWS", "\nAWS")
-    lines = [line for line in text.splitlines() if re.match(r"[A-Z_]+=", line)]
+    text = re.sub(r"(?m)^#(?=[A-Z0-9_]+=)", "", (ROOT / ".env.example").read_text())
+    lines = [line for line in text.splitlines() if re.match(r"[A-Z0-9_]+=", line)]
     written = {name: value[1:-1] for name, _, value in (line.partition("=") for line in lines)}
     assert parse(text) == written

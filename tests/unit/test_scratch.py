@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.storage import Storage
-from tasks.tools import SCRATCH, UNLOCKED_S, StepAssets, sweep_scratch
+from tasks.store import SCRATCH, UNLOCKED_S, StepAssets, sweep_scratch
 
 
 def test_the_next_step_removes_what_dead_ones_left_and_nothing_in_use(

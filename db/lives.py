@@ -1,0 +1,67 @@
+"""Proof of life: while a worker process lives, it holds an advisory lock on a number of its own.
+
+The server lets go of the lock at once when the process is gone, however it went. So whoever finds the lock free knows
+that nobody works under this number; but for the moment after the server itself was started anew.
+"""
+
+import secrets
+import select
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+LIVES = 0x6C696665  # the class of these locks
+
+HOLD = text("SELECT pg_try_advisory_lock(:lives, :number)").bindparams(lives=LIVES)
+GONE = text(
+    """
+    SELECT CASE WHEN pg_postmaster_start_time() < :since THEN pg_try_advisory_xact_lock(:lives, :number) ELSE false END
+    """
+).bindparams(lives=LIVES)
+
+
+class Life:
+    """This process's lock, on a connection that serves nothing else. To be used by one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.number = secrets.randbelow(2**31)
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    def hold(self) -> bool:
+        """Take the lock, if it is not held already. False: not yet, ask again soon."""
+        if self._connection is None:
+            with suppress(SQLAlchemyError):
+                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                connection.detach()
+                if connection.scalar(HOLD, {"number": self.number}):
+                    self._connection = connection
+                else:
+                    connection.close()
+        return self._connection is not None
+
+    def wait(self, seconds: float) -> None:
+        """Returns early when the server hangs up."""
+        if self._connection is None:
+            return
+        connection: Any = self._connection.connection.dbapi_connection
+        if select.select([connection.fileno()], [], [], seconds)[0]:
+            try:
+                self._connection.scalar(text("SELECT 1"))
+            except SQLAlchemyError:
+                self.release()
+
+    def release(self) -> None:
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+        self._connection = None
+
+
+def gone(session: Session, number: int, since: datetime) -> bool:
+    """Whether the process of this number, which worked at `since`, is known not to live any more."""
+    return bool(session.scalar(GONE, {"number": number, "since": since}))
