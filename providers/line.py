@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 
 import certifi
 
@@ -111,7 +112,7 @@ def connected(
     connection.default_port = PORTS[target.scheme]
     try:
         if target.scheme == "https":
-            secure = trust or ssl.create_default_context(cafile=certifi.where())
+            secure = trust or _public_trust()
             line = secure.wrap_socket(line, server_hostname=target.host, do_handshake_on_connect=False)
             line.do_handshake()
         connection.sock = line
@@ -120,3 +121,9 @@ def connected(
         timer.cancel()
         connection.close()
         line.close()
+
+
+@cache
+def _public_trust() -> ssl.SSLContext:
+    """The public authorities: reading them takes longer than most answers."""
+    return ssl.create_default_context(cafile=certifi.where())

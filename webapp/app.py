@@ -9,7 +9,7 @@ from db.database import Database
 from pipeline.settings import Settings
 from providers.storage import Storage
 from webapp import auth, errors, openapi, operations, probes, traffic
-from webapp.api import BLUEPRINTS
+from webapp.api import BLUEPRINTS, hooks
 from webapp.door import NAME, Door
 from webapp.handoff import Handoff
 from webapp.metrics import Metrics
@@ -34,5 +34,6 @@ def assemble(settings: Settings, launch: Callable[[str], None]) -> Flask:
     api = openapi.create(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+    app.register_blueprint(hooks.blueprint)  # for vendors, not for callers: so it is not in the API's description
     app.register_blueprint(operations.create(api, (probes.database(database), probes.broker(settings.broker_url))))
     return app

@@ -1,4 +1,8 @@
-"""Who calls: a bearer token names a client. Everything under /v1 is closed unless it says otherwise."""
+"""Who calls: a bearer token names a client. Everything under /v1 is closed unless it says otherwise.
+
+Open to anybody are what webapp/operations.py offers, which tells of no client, and /hooks, where each webhook is
+checked by its vendor's signature (webapp/api/hooks.py).
+"""
 
 import hmac
 from hashlib import sha256

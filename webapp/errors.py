@@ -39,6 +39,15 @@ class Unauthorized(Refused):
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 
 
+class HookRefused(Refused):
+    """A webhook that no vendor of ours has signed just now."""
+
+    code = "hook_refused"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Signature"})
+
+
 class LinkRefused(Refused):
     code = "link_refused"
 
@@ -100,6 +109,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "idempotency_key_missing": (400, "Idempotency-Key is required"),
     "idempotency_key_malformed": (400, "Idempotency-Key is malformed"),
     "unauthorized": (401, "A service token is required"),
+    "hook_refused": (401, "The webhook is not the vendor's"),
     "forbidden": (403, "This is not allowed"),
     "link_refused": (403, "The link is not valid"),
     "link_expired": (403, "The link has expired"),
