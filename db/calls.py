@@ -22,7 +22,7 @@ from schemas import records as codec
 
 OPEN = (CallStatus.INTENDED, CallStatus.SUBMITTED)
 LIVE = (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING)
-ORPHANED = timedelta(seconds=60)  # longer than a request may take to be sent and answered
+ORPHANED = timedelta(seconds=60)  # a request that can be looked for is over by then
 SLOTS = 0x51075
 
 
@@ -279,6 +279,7 @@ def drop(session: Session, call_id: str, *, charged: bool) -> None:
     record = session.get(Record, (row.job_id, row.step), with_for_update=True)
     if job is None or record is None or record.status != StepStatus.WAITING or job.status not in ACTIVE:
         return
+    record.waits -= 1  # the try that was parked ends here
     record.status = StepStatus.FAILED
     record.error = _fact(fact)
     record.wake_at = record.message = record.awaits = record.why = None

@@ -92,7 +92,7 @@ class Verdict(Enum):
     SATISFIED = "the step is done: go on with what follows"
     ASLEEP = "the step waits for its time: the message was kept"
     HELD = "whoever had this very message seems to be at it still: ask again in a moment"
-    ALONE = "its last worker was lost in this step: it is to travel in a message of its own"
+    ALONE = "its last worker was lost in it, or it sleeps: it is to travel in a message of its own"
     POISON = "the step lost its worker each time: it and the job have failed"
 
 
@@ -215,6 +215,8 @@ def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:
     if row.status == StepStatus.FAILED:
         return Verdict.STALE
     if row.status == StepStatus.WAITING and not row.due:
+        if message.follows:
+            return Verdict.ALONE
         job.later(KEEP, {"job": job.id, "step": row.step, "message": jsonb(dict(message.keep()))})
         return Verdict.ASLEEP
     if row.status != StepStatus.RUNNING or row.owner == message.holder:

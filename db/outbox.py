@@ -141,7 +141,7 @@ _SETTLE = (
     .values(state=bindparam("becomes"), attempts=_event.c.attempts + 1, lease_until=None)
     .returning(_event.c.id)
 )
-_LOCK = select(_job.c.id).where(_job.c.id == bindparam("job")).with_for_update(read=True)
+_LOCK = select(_job.c.id).where(_job.c.id == bindparam("job")).with_for_update(key_share=True)
 _pending = _event.c.job_id == bindparam("job"), _event.c.state == "pending"
 _is_head = _event.c.sequence == select(func.min(_event.c.sequence)).where(*_pending).scalar_subquery()
 _LINE_UP = (

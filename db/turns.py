@@ -121,7 +121,9 @@ class Turn:
         wanted = [step for step in steps if step not in self.seen]
         needed: list[str] = []
         if entered is not None and entered not in self.seen:
-            needed = [step for step in self.plan.predecessors[entered] if step not in self.seen and step not in wanted]
+            needed = [
+                step for step in self.plan.predecessors.get(entered, ()) if step not in self.seen and step not in wanted
+            ]
             wanted.append(entered)
         if wanted:
             values = {"job": self.id, "steps": wanted, "needed": needed, "satisfied": list(SATISFIED)}

@@ -50,8 +50,8 @@ class Dead:
         self.message.ack()
 
 
-class DeadLetters:
-    """What was in the queue when it was opened; what is held goes back when it is closed."""
+class Held:
+    """What was in the queue when it was held; what is held goes back when it is closed."""
 
     def __init__(self, queue: Any, waiting: int) -> None:
         self._queue = queue
@@ -113,15 +113,15 @@ class DeadLetters:
 
 
 @contextmanager
-def dead_letters() -> Iterator[DeadLetters]:
+def hold() -> Iterator[Held]:
     """Raises the transport's errors (`app.connection().connection_errors`, `channel_errors`)."""
     with app.connection_for_write() as connection:
         queue = DEAD.bind(connection.default_channel)
         queue.declare()
         found = queue.queue_declare(passive=True)
-        opened = DeadLetters(queue, found.message_count)
-        yield opened
-        opened.renew()
+        held = Held(queue, found.message_count)
+        yield held
+        held.renew()
 
 
 def _read(message: Message) -> Dead:

@@ -8,18 +8,20 @@ from sqlalchemy.orm import Session
 
 from db import overview
 from db.models import Attempt, Delivery, Event, Job, Record
+from db.overview import Current
 from pipeline.routes import STAGES
+from pipeline.state import StepStatus
 from webapp.door import links
 
 CURRENCY = "USD"
 
 
 def present(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
-    current = overview.current(session, [row.id for row in rows])
+    current = overview.current(session, rows)
     return [_job(row, current[row.id]) for row in rows]
 
 
-def _job(row: Job, current: dict[str, list[str]]) -> dict[str, Any]:
+def _job(row: Job, current: Current) -> dict[str, Any]:
     return {
         "id": row.id,
         "kind": row.kind,
@@ -27,7 +29,8 @@ def _job(row: Job, current: dict[str, list[str]]) -> dict[str, Any]:
         "lane": row.lane,
         "status": row.status,
         "progress": row.progress,
-        "stages": current,
+        "stages": current.stages,
+        "parked": current.parked,
         "gate": row.gate,
         "error": row.error,
         "result": links().present(row.result),
@@ -43,29 +46,38 @@ def _job(row: Job, current: dict[str, list[str]]) -> dict[str, Any]:
 
 def present_step(row: Record, tries: Sequence[Attempt]) -> dict[str, Any]:
     stage = STAGES.get(row.stage)  # a step of a route that a newer version no longer has is still shown
+    waits = row.status == StepStatus.WAITING
     return {
         "key": row.step,
         "name": row.stage,
         "label": stage.label if stage else row.stage,
         "scene": row.scene,
         "status": row.status,
-        "attempts": row.attempt,
-        "tries": [_try(each) for each in tries],
+        "attempts": _attempts(row),
+        "tries": [_try(number, each) for number, each in enumerate(tries, 1)],
         "variation": row.variation,
         "input": row.input,
         "output": links().present(row.output),
         "error": row.error,
         "provider": row.provider,
+        "passed_over": row.passed_over or [],
         "cost": cost(row.cost),
         "started_at": row.started_at,
         "finished_at": row.finished_at,
         "wake_at": row.wake_at,
+        "why": row.why if waits else None,
+        "awaits": row.awaits if waits else None,
     }
 
 
-def _try(row: Attempt) -> dict[str, Any]:
+def _attempts(row: Record) -> int:
+    """A step that waits for something outside is entered many times, and all of that is one try, the present one."""
+    return row.attempt - row.waits + (row.why is not None)
+
+
+def _try(number: int, row: Attempt) -> dict[str, Any]:
     return {
-        "attempt": row.attempt,
+        "attempt": number,
         "outcome": row.outcome,
         "error": row.error,
         "provider": row.provider,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from db import ids
-from db.models import Event, Job
+from db.models import Event, Job, Record
 from pipeline.routes import plan
 from tests import factories
 from tests.api import SECRET, Api, code, flaws
@@ -79,6 +79,21 @@ def test_a_running_job_tells_what_runs_waits_and_failed(api: Api) -> None:
         "failed": ["scene/1/lip_sync"],
     }
     assert (shown["progress"], shown["cost"]) == (0.42, {"amount": "1.2345", "currency": "USD"})
+
+
+def test_a_job_says_which_of_its_steps_await_a_person(api: Api) -> None:
+    shown = {}
+    for status in ("running", "failed"):
+        job = factories.JobFactory.build(status=status)
+        waiting = {"job_id": job.id, "status": "waiting"}
+        steps = [
+            factories.RecordFactory.build(**waiting, step="scene/1/speech", awaits="person", why="A person decides."),
+            factories.RecordFactory.build(**waiting, step="scene/2/speech", awaits="call", wake_at=factories.NOW),
+            factories.RecordFactory.build(**waiting, step="scene/3/speech", awaits="person", wake_at=factories.NOW),
+        ]
+        api.add(job, *steps)
+        shown[status] = api.product.get(f"/v1/jobs/{job.id}").get_json()["parked"]
+    assert shown == {"running": [{"stage": "scene/1/speech", "why": "A person decides."}], "failed": []}
 
 
 def test_a_completed_output_has_its_result_with_links(api: Api, film: Job) -> None:
@@ -223,7 +238,35 @@ def test_a_stage_tells_its_tries_output_and_cost(api: Api) -> None:
     assert stage["input"] == {"setting": "storyboard/scenes/1/setting"}
     assert stage["output"]["image"]["url"].startswith("http")
     assert (stage["cost"], stage["provider"]) == ({"amount": "0.5000", "currency": "USD"}, "local")
+    assert (stage["passed_over"], stage["why"], stage["awaits"]) == ([], None, None)
     assert stage["started_at"] == "2026-11-22T09:00:00Z"
+
+
+def test_a_stage_that_waits_says_for_what_and_its_looks_are_no_tries(api: Api) -> None:
+    job = factories.JobFactory.build()
+    passed = [{"provider": "elevenlabs", "code": "insufficient_funds", "message": "No money is left."}]
+    step = {"job_id": job.id, "step": "scene/1/speech", "stage": "speech"}
+    # the second try: it has been entered five times, and waits for the fourth
+    record = factories.RecordFactory.build(
+        **step, status="waiting", attempt=5, waits=4, awaits="call", why="fal is at work.", provider="fal",
+        passed_over=passed, wake_at=factories.NOW,
+    )  # fmt: skip
+    again = factories.AttemptFactory.build(job_id=job.id, step=step["step"], attempt=3, outcome="again")
+    api.add(job, record, again)
+
+    def shown() -> dict[str, Any]:
+        (stage,) = api.product.get(f"/v1/jobs/{job.id}/stages").get_json()["stages"]
+        return dict(stage)
+
+    stage = shown()
+    assert (stage["why"], stage["awaits"], stage["wake_at"]) == ("fal is at work.", "call", "2026-11-22T09:00:00Z")
+    assert (stage["provider"], stage["passed_over"]) == ("fal", passed)
+    assert (stage["attempts"], [each["attempt"] for each in stage["tries"]]) == (2, [1])
+    with api.database.transaction() as session:  # it is entered once more
+        row = session.get_one(Record, (job.id, step["step"]))
+        row.status, row.attempt, row.awaits, row.why = "running", 6, None, None
+    stage = shown()
+    assert (stage["attempts"], stage["why"], stage["awaits"]) == (2, None, None)
 
 
 def test_every_event_with_its_deliveries_in_order(api: Api) -> None:

@@ -6,6 +6,8 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
+from db import ids
 from db.database import Database
 from schemas.contracts import CONTRACTS
 from tests import factories
@@ -134,6 +137,46 @@ def test_metrics_count_requests_and_work(api: Api) -> None:
     assert found["likeness_jobs", None, "running"] >= 1
     assert found["likeness_oldest_due_event_seconds", None, None] >= 0
     assert "job_unknown" not in text
+
+
+def test_metrics_tell_what_calls_cost_and_what_steps_wait_for(api: Api) -> None:
+    job = factories.JobFactory.build()
+    ended = factories.JobFactory.build(status="failed")
+    day_ago = ids.floor("call", time.time() - 90_000)[:-3]
+    call = partial(factories.CallFactory.build, job_id=job.id, provider="measured")
+    step = partial(factories.RecordFactory.build, job_id=job.id, status="waiting")
+    api.add(
+        job,
+        ended,
+        call(status="submitted"),
+        call(status="uncertain", id=f"{day_ago}unc"),
+        call(status="succeeded", reserved=Decimal(0), settled=Decimal("0.30")),
+        call(status="failed", reserved=Decimal(0), settled=Decimal("0.20"), wasted=Decimal("0.20")),
+        call(status="succeeded", reserved=Decimal(0), settled=Decimal("99"), id=f"{day_ago}old"),
+        step(step="a", awaits="person"),
+        step(step="b", awaits="slot:measured", wake_at=factories.NOW),
+        step(step="c", wake_at=factories.NOW),
+        step(step="d", awaits="person", job_id=ended.id),
+    )
+    found = {
+        (sample.name.removeprefix("likeness_"), *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(api.nobody.get("/metrics").text)
+        for sample in family.samples
+        if "measured" in sample.labels.values() or sample.name.endswith("_steps")
+    }
+    assert found == {
+        ("provider_calls", "measured", "submitted"): 1,
+        ("provider_calls", "measured", "uncertain"): 1,
+        ("provider_calls", "measured", "succeeded"): 1,
+        ("provider_calls", "measured", "failed"): 1,
+        ("provider_usd", "reserved", "measured"): 0.5,
+        ("provider_usd", "settled", "measured"): 0.5,
+        ("provider_usd", "wasted", "measured"): 0.2,
+        ("waiting_steps", "person"): 1,
+        ("waiting_steps", "slot:measured"): 1,
+        ("waiting_steps", "time"): 1,
+        ("parked_steps",): 1,
+    }
 
 
 def test_metrics_answer_without_a_database(orphan: Api) -> None:

@@ -88,13 +88,17 @@ def database(
         "LIKENESS_CALLBACK_ALLOW_PRIVATE": "on",
         "LIKENESS_CALLBACK_SCHEDULE_S": "0.1,0.1",
     }
-    worker = processes.worker("callback,maintenance", environment, folder, beat=True)
+    environment["BEAT_SCHEDULE"] = str(folder / "beat-schedule")
+    names = ("worker_callback", "worker_maintenance", "beat")
+    started = [processes.procfile(name, environment, folder) for name in names]
     made = Database(environment["LIKENESS_DATABASE_URL"])
     try:
-        eventually(lambda: worker.says("ready."), within=60, what="the worker is ready")
+        for worker in started[:2]:
+            eventually(lambda worker=worker: worker.says("ready."), within=60, what="a worker is ready")
         yield made
     finally:
-        worker.stop()
+        for each in started:
+            each.stop()
         made.dispose()
         servers.databases.drop(name)
 

@@ -68,6 +68,49 @@ def test_every_dead_server_is_named_with_its_remedy(healthy: dict[str, str], tmp
         assert secret not in result.output
 
 
+def rows(healthy: dict[str, str], chosen: dict[str, list[str]], **vendor: str) -> tuple[int, str]:
+    """Of a healthy installation with these families: the exit code, and what is said of the providers."""
+    families = json.loads(healthy["LIKENESS_PROVIDERS"]) | chosen
+    result = run("doctor", env=healthy | {"LIKENESS_PROVIDERS": json.dumps(families)} | vendor)
+    assert not any(value in result.output for name, value in vendor.items() if name.endswith("KEY") and value)
+    return result.exit_code, "\n".join(line for line in result.stdout.splitlines() if " providers " in line)
+
+
+def test_a_vendor_that_is_set_up_is_ready_and_its_key_is_never_shown(healthy: dict[str, str]) -> None:
+    key = {"FAL_KEY": "key-that-nobody-may-see", "FAL_CONCURRENCY": "4"}
+    code, said = rows(healthy, {"background": ["fal", "tests.instant"]}, **key)
+    assert code == 0
+    assert "background: fal, then tests.instant" in said
+    assert "fal: its settings are complete, at most 4 calls at once" in said
+
+
+def test_a_vendor_without_its_key_is_passed_over_or_has_to_be_mended(healthy: dict[str, str]) -> None:
+    code, said = rows(healthy, {"background": ["fal", "tests.instant"]}, FAL_KEY="")
+    assert code == 0
+    assert "background: fal (cannot), then tests.instant" in said
+    assert "look  providers    fal cannot serve background: FAL_KEY not set" in said
+    code, said = rows(healthy, {"background": ["fal"]}, FAL_KEY="")
+    assert code == 1
+    assert "mend  providers    fal cannot serve background: FAL_KEY not set" in said
+    code, said = rows(healthy, {"background": ["fal", "nobody"]}, FAL_KEY="")
+    assert code == 1
+    assert "mend  providers    background: fal (cannot), then nobody (cannot)" in said
+
+
+@pytest.mark.parametrize("url", ["http://fal.example", "https://user:secret-word@fal.example", "nonsense"])
+def test_an_address_that_would_give_the_key_away_is_refused(healthy: dict[str, str], url: str) -> None:
+    code, said = rows(healthy, {"background": ["fal"]}, FAL_KEY="key-that-nobody-may-see", FAL_BASE_URL=url)
+    assert code == 1
+    assert said.count("FAL_BASE_URL") == 1
+    assert "secret-word" not in said
+
+
+def test_webhooks_that_cannot_reach_us_are_worth_a_look(healthy: dict[str, str]) -> None:
+    without = {name: value for name, value in healthy.items() if name != "LIKENESS_PUBLIC_URL"}
+    _, said = rows(without, {"background": ["fal"]}, FAL_KEY="key-that-nobody-may-see")
+    assert "look  providers    fal could tell us when its work is done, but LIKENESS_PUBLIC_URL is not set" in said
+
+
 def test_an_old_schema_is_told_from_a_dead_database(healthy: dict[str, str]) -> None:
     from sqlalchemy import create_engine, text
 

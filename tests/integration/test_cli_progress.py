@@ -78,6 +78,43 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
     ]
 
 
+def test_a_stage_that_waits_says_for_what_and_who_was_passed_over() -> None:
+    passed = [{"provider": "elevenlabs", "code": "insufficient_funds", "message": "No money is left."}]
+    steps = [
+        step("scene/1/speech", "waiting", awaits="call", why="fal is at work.", **TIMES),
+        step("scene/2/speech", "waiting", awaits="slot:fal", why="All places at fal are taken."),
+        step("scene/3/speech", "waiting", awaits="person", why="A person decides.", error={"code": "outcome_unknown"}),
+        step("scene/4/speech", "succeeded", passed_over=passed),
+    ]
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as capture:
+        job = JOB | {"parked": [{"stage": "scene/3/speech", "why": "A person decides."}]}
+        console.print(draw(job, steps, Clock()))
+    first, second, third, fourth, *_, parked, _ = [line.strip() for line in capture.get().splitlines() if line.strip()]
+    assert first.endswith("⧗ speech waiting, the provider is at work")
+    assert second.endswith("waiting, for a place at fal")
+    assert third.endswith("waiting, for a person, outcome_unknown")
+    assert fourth.endswith("✓ speech 1.5 s not by elevenlabs: insufficient_funds")
+    assert parked == "scene/3/speech: A person decides."
+
+
+def test_looking_whether_a_wait_is_over_is_no_news() -> None:
+    waiting = step("speech", "waiting", awaits="call", why="fal is at work.")
+    console = Console(file=io.StringIO(), width=40)
+    with shown(console) as screen:
+        for seen in (waiting, step("speech", "pending", attempts=1), step("speech", "running"), waiting):
+            screen.update(JOB, [seen])
+        screen.update(JOB, [step("speech", "waiting", awaits="person", why="A person decides.")])
+        screen.update(JOB, [step("speech", "succeeded")])
+    assert isinstance(console.file, io.StringIO)
+    assert [line.split("s  ", 1)[1].strip() for line in console.file.getvalue().splitlines()] == [
+        "42%  job running",
+        "42%  speech waiting (waiting, the provider is at work) fal is at work.",
+        "42%  speech waiting (waiting, for a person) A person decides.",
+        "42%  speech succeeded 1.5 s",
+    ]
+
+
 @pytest.mark.parametrize("status", [*MARKS, "unheard-of"])
 def test_every_status_can_be_shown_also_one_of_a_newer_service(status: str) -> None:
     assert drawn([step("script", status)], Clock())

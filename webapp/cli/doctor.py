@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.settings import Client, Settings
+from pipeline.settings import Client, Settings, Vendor
 from webapp.cli.patience import within
 
 PATIENCE_S = 8.0
@@ -118,19 +118,56 @@ def _storage(settings: Settings) -> Found:
 
 
 def _providers(settings: Settings) -> Found:
+    """Every family that the settings name, and who serves what; nothing is called, so nothing is paid."""
     from providers.catalogue import Catalogue
 
-    problems = Catalogue(settings.providers).problems()
-    if not problems:
-        used = ", ".join(sorted({family for chosen in settings.providers.values() for family in chosen}))
-        return [Finding("ok", f"all {len(settings.providers)} capabilities ({used})")]
+    missing: dict[str, dict[str, str]] = {}  # by family, by capability: why it cannot serve
     found = []
-    for capability, reason in problems.items():
-        local = reason.startswith("local:")
-        mend = "pip install '.[local]'" if local else "set the vendor's key, or correct LIKENESS_PROVIDERS"
-        # the last family of a capability has none behind it
-        state = "fail" if len(settings.providers[capability]) == 1 else "warn"
-        found.append(Finding(state, f"{capability}: {reason}", mend))
+    for capability, families in settings.providers.items():
+        for family in families:
+            only = replace(settings, providers={capability: (family,)})
+            if reason := Catalogue(only).problems().get(capability):
+                missing.setdefault(family, {})[capability] = reason.removeprefix(f"{family}: ")
+        usable = [family for family in families if capability not in missing.get(family, {})]
+        if len(families) > 1:
+            order = ", then ".join(f"{family}{'' if family in usable else ' (cannot)'}" for family in families)
+            mend = "" if usable else "one of them at least: what is missing is said below"
+            found.append(Finding("ok" if usable else "fail", f"{capability}: {order}", mend))
+    for family, reasons in missing.items():
+        alone = any(settings.providers[capability] == (family,) for capability in reasons)
+        mend = "pip install '.[local]'" if family == "local" else "set what is missing, or correct LIKENESS_PROVIDERS"
+        for reason in dict.fromkeys(reasons.values()):
+            for_what = ", ".join(name for name, said in reasons.items() if said == reason)
+            found.append(Finding("fail" if alone else "warn", f"{family} cannot serve {for_what}: {reason}", mend))
+    for family, vendor in settings.vendors.items():
+        found += _vendor(settings, vendor, set(missing.get(family, {}).values()))
+    if not missing:
+        used = ", ".join(sorted({family for chosen in settings.providers.values() for family in chosen}))
+        served = sum(map(bool, settings.providers.values()))
+        found.insert(0, Finding("ok", f"all {served} capabilities that are set up ({used})"))
+    return found
+
+
+def _vendor(settings: Settings, vendor: Vendor, told: set[str]) -> Found:
+    """What is set for one vendor, as far as it can be told without calling: never a value, which may be a key."""
+    from pipeline.errors import ProviderMissing
+    from providers import hooks, wire
+
+    found = []
+    for name in sorted(vendor.variables):
+        if not name.endswith("URL") or not vendor.variables[name]:
+            continue
+        try:
+            wire.base_url(vendor, "", name)
+        except ProviderMissing as error:
+            if str(error) not in told:
+                found.append(Finding("fail", str(error), "correct it, or leave it out for the vendor's own"))
+    if hooks.reader(settings, vendor.name) and settings.public_url is None:
+        what = f"{vendor.name} could tell us when its work is done, but LIKENESS_PUBLIC_URL is not set"
+        found.append(Finding("warn", what, "without it the vendor is asked again and again: slower, and works"))
+    if not (told or found):
+        most = f", at most {vendor.concurrency} calls at once" if vendor.concurrency else ""
+        found.append(Finding("ok", f"{vendor.name}: its settings are complete{most}; its key was not tried"))
     return found
 
 

@@ -28,6 +28,7 @@ MARKS = {
     "stale": ("~", "yellow"),
     "cancelled": ("–", "yellow"),
 }
+AWAITS = {"person": "for a person", "call": "the provider is at work"}
 WORTH_SAYING = {"waiting", "reused", "failed", "skipped", "stale", "cancelled"}
 BAR_WIDTH = 40
 
@@ -48,6 +49,8 @@ class Clock:
         self._began: dict[tuple[str, int], float] = {}
 
     def seconds(self, step: Mapping[str, Any]) -> float | None:
+        if step.get("why"):
+            return None  # what is known is how long it last looked whether the wait is over
         if step["status"] == "running":
             now = self._now()
             return now - self._began.setdefault((step["key"], step["attempts"]), now)
@@ -101,6 +104,8 @@ def draw(job: Job, steps: Steps, clock: Clock) -> RenderableType:
     done = float(job.get("progress") or 0.0)
     bar = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     bar.add_row(ProgressBar(1.0, done, width=BAR_WIDTH), f"{done:4.0%}", str(job["status"]))
+    for parked in job.get("parked") or []:
+        parts.append(Text(f"{parked['stage']}: {parked['why']}", MARKS["waiting"][1]))
     return Padding(Group(*parts, bar), (0, 0, 0, 2))
 
 
@@ -143,11 +148,20 @@ def _time(seconds: float | None) -> str:
 def _aside(step: Mapping[str, Any]) -> Text:
     """What is out of the ordinary: the status where it is not plain success, further attempts, the error."""
     said = [step["status"]] if step["status"] in WORTH_SAYING else []
+    if awaits := step.get("awaits"):
+        _, slot, provider = awaits.partition("slot:")
+        said.append(f"for a place at {provider}" if slot else AWAITS.get(awaits, awaits))
     if int(step.get("attempts") or 0) > 1:
         said.append(f"attempt {step['attempts']}")
     if step["status"] in ("failed", "waiting") and isinstance(step.get("error"), dict):
         said.append(str(step["error"].get("code")))
+    said += [f"not by {each['provider']}: {each['code']}" for each in step.get("passed_over") or []]
     return Text(", ".join(said), MARKS.get(step["status"], ("", ""))[1] if said else "")
+
+
+def _still_waits(last: tuple[str, int, str | None], state: tuple[str, int, str | None]) -> bool:
+    """Looking whether the wait is over is no news: a step at a provider does it every few seconds."""
+    return last[0] == "waiting" and state[0] in ("running", "pending") and last[1] == state[1]
 
 
 class Lines:
@@ -157,7 +171,7 @@ class Lines:
         self._console = console
         self._clock = Clock()
         self._began = time.monotonic()
-        self._told: dict[str, tuple[str, int]] = {}
+        self._told: dict[str, tuple[str, int, str | None]] = {}
         self._status: str | None = None
         self._noted = ""
 
@@ -169,14 +183,16 @@ class Lines:
             self._tell_status(job, progress)
         for step in steps:
             seconds = self._clock.seconds(step)
-            state = (str(step["status"]), int(step.get("attempts") or 0))
-            if self._told.get(step["key"], ("pending", 0)) == state:
+            state = (str(step["status"]), int(step.get("attempts") or 0), step.get("why"))
+            last = self._told.get(step["key"], ("pending", 0, None))
+            if last == state or _still_waits(last, state):
                 continue
             self._told[step["key"]] = state
             took = "" if seconds is None or step["status"] == "running" else f" {_time(seconds)}"
             aside = _aside(step).plain
             extra = f" ({aside})" if aside and aside != step["status"] else ""
-            self._line(f"{progress}  {step['key']} {step['status']}{took}{extra}")
+            why = f" {step['why']}" if step.get("why") else ""
+            self._line(f"{progress}  {step['key']} {step['status']}{took}{extra}{why}")
         if ended:
             self._tell_status(job, progress)
 
