@@ -11,6 +11,8 @@ PINS := setup.cfg pyproject.toml constraints.txt
 help:
 	@echo "make demo    a photo and a script become a talking video; needs no server"
 	@echo "make test    everything that must hold, on real PostgreSQL and RabbitMQ"
+	@echo "make chaos   every process and server killed at every place, then at random: 45 minutes (MINUTES=20 CELLS='*')"
+	@echo "make bench   Likeness beside other ways to run the same job: 25 minutes on a quiet machine (BENCH=--quick)"
 	@echo "make check   lint, types, the direction of imports; a part of make test"
 	@echo "make setup   the virtual environment $(VENV), with exact versions, and the model files"
 	@echo "make clean   removes $(VENV) and what tools left"
@@ -23,6 +25,20 @@ demo: $(VENV)/.demo media
 test: check media
 	@$(BIN)/python -m tests.servers
 	$(BIN)/python -m pytest $(PYTEST)
+
+# The whole of what docs/reliability.md tells, and its tables. CELLS= (empty): only the soak; MINUTES=0: only the matrix.
+MINUTES ?= 20
+CELLS ?= *
+.PHONY: chaos
+chaos: $(VENV)/.complete
+	@LIKENESS_TEST_SERVERS=private $(BIN)/python -m tests.servers
+	$(BIN)/python -m tests.chaos --minutes '$(MINUTES)' --cells '$(CELLS)' --document docs/reliability.md
+
+# Tables and picture go into docs/performance.md and .svg; the figures as JSON into var/bench.
+.PHONY: bench
+bench: $(VENV)/.bench
+	@$(BIN)/python -m tests.servers
+	$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: check
 check: $(VENV)/.complete
@@ -43,6 +59,11 @@ media: $(VENV)/.demo
 $(VENV)/.complete: $(VENV)/.demo
 	@echo "setup: tools and test packages"
 	@$(PIP) --editable '.[local,s3,demo,test,dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.demo
+	@echo "bench: peers and tools"
+	@$(PIP) --editable '.[local,demo,test,bench]'
 	@touch $@
 
 $(VENV)/.demo: $(BIN)/pip $(PINS)

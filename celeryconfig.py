@@ -61,7 +61,6 @@ task_acks_late = True  # an early acknowledgement loses the step with its worker
 task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
 worker_cancel_long_running_tasks_on_connection_loss = True  # else the step and all that follows it run twice
-worker_soft_shutdown_timeout = 60
 worker_max_tasks_per_child = 200  # media libraries leak
 worker_hijack_root_logger = False
 worker_send_task_events = True

@@ -64,7 +64,7 @@ ABANDON = text(
     WITH dead AS (
         SELECT records.* FROM records JOIN jobs ON jobs.id = records.job_id
         WHERE records.status = 'running' AND lease_until < now() AND jobs.status <> ALL(:active)
-        LIMIT :limit FOR UPDATE OF records SKIP LOCKED
+        LIMIT :limit FOR UPDATE SKIP LOCKED
     ), lost AS (
         INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
         SELECT job_id, step, attempt, 'lost', provider, started_at, now() FROM dead

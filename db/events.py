@@ -1,6 +1,6 @@
 """Lifecycle events: written with the change they tell of."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, case, exists, func, null, select
 from sqlalchemy.orm import Session
@@ -10,9 +10,40 @@ from db.models import Delivery, Event, Job
 from pipeline.state import EventType
 
 
-def tell(session: Session, job: Job, kind: EventType, *, stage: str | None = None, label: str | None = None) -> Event:
+class Told(Protocol):
+    """What an event tells of its job."""
+
+    id: Any
+    kind: Any
+    route: Any
+    status: Any
+    progress: Any
+    gate: Any
+    result: Any
+    error: Any
+
+
+def data(job: Told, sequence: int, *, stage: str | None, label: str | None, metadata: Any) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "sequence": sequence,
+        "kind": job.kind,
+        "route": job.route,
+        "status": job.status,
+        "progress": job.progress,
+        "stage": stage,
+        "label": label,
+        "gate": job.gate,
+        "result": job.result,
+        "error": job.error,
+        "metadata": metadata,
+    }
+
+
+def tell(session: Session, job: Job, kind: EventType) -> Event:
     """Add the event to the job's story. The caller holds the job row's lock: so the sequence has no gaps."""
     job.sequence += 1
+    stage = job.error["stage"] if kind is EventType.FAILED and job.error else None
     event = Event(
         id=ids.new("evt"),
         job_id=job.id,
@@ -20,20 +51,7 @@ def tell(session: Session, job: Job, kind: EventType, *, stage: str | None = Non
         sequence=job.sequence,
         type=kind.value,
         state="pending" if job.callbacks else "unwanted",
-        data={
-            "job_id": job.id,
-            "sequence": job.sequence,
-            "kind": job.kind,
-            "route": job.route,
-            "status": job.status,
-            "progress": job.progress,
-            "stage": stage,
-            "label": label,
-            "gate": job.gate,
-            "result": job.result,
-            "error": job.error,
-            "metadata": job.snapshot.get("metadata", {}),
-        },
+        data=data(job, job.sequence, stage=stage, label=None, metadata=job.snapshot.get("metadata", {})),
     )
     if job.callbacks:
         earlier = exists().where(Event.job_id == job.id, Event.state == "pending")

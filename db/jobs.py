@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from db import events, ids
 from db.models import IdempotencyKey, Job, Record
+from db.turns import Turn, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
@@ -20,6 +20,22 @@ from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepS
 UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
 SENT_GRACE = timedelta(seconds=30)
 LONGEST_GRACE = timedelta(minutes=30)
+
+
+STEPS = """
+    SELECT step, status, COALESCE(lease_until > now(), false) FROM records WHERE job_id = %(job)s
+"""
+GROW = """
+    INSERT INTO records (job_id, step, stage, scene, place, status)
+    SELECT %(job)s, step, stage, scene, place, 'pending'
+    FROM unnest(%(steps)s, %(stages)s, %(scenes)s::int[], %(places)s) AS new (step, stage, scene, place)
+    ON CONFLICT DO NOTHING
+"""
+CANCEL = """
+    UPDATE records SET status = 'cancelled', wake_at = NULL, message = NULL, awaits = NULL, why = NULL
+    WHERE job_id = %(job)s AND status IN ('pending', 'waiting')
+"""
+UNSENT = text("UPDATE jobs SET nudge_at = now() + :grace WHERE id = :job AND launch = :launch")
 
 
 class KeyReused(Exception):
@@ -136,40 +152,35 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
     the first one may still be queued, and the claims drop what is double. What waits or is worked on now is not sent:
     it has its message and goes on with what follows by itself.
     """
-    job = lock(session, job_id)
-    if job is None or job.status not in ACTIVE or (launch is not None and launch != job.launch):
-        return Move()
-    made = plan(job.route, job.scenes)
-    found = _grow(session, job, made)
-    left = prune(made.tree, found.satisfied)
-    if left == EMPTY:
-        _complete(session, job, made)
-        return Move(client=job.client)
-    first = parts(left)[0]
-    if isinstance(first, Gate):
-        job.status = JobStatus.AWAITING_APPROVAL
-        job.gate = {"name": first.name, "stage": first.judges.name}
-        events.tell(session, job, EventType.APPROVAL_REQUIRED)
-        _touch(job)
-        return Move(client=job.client)
-    ready = segment(left)
-    assert ready != EMPTY, "after its storyboard a job has scenes"
-    if found.busy:
-        ready = without(ready, found.busy)
-        if launch or ready == EMPTY:  # whoever is busy asks again
+    with turn(session, job_id) as job:
+        if job is None or not job.active or (launch is not None and launch != job.launch):
             return Move()
-    if launch is not None or job.launch == 0:
-        job.launch += 1
-    job.nudge_at = func.now() + UNSENT_GRACE
-    session.flush()
-    return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
+        found = _grow(job)
+        left = prune(job.plan.tree, found.satisfied)
+        if left == EMPTY:
+            job.read(job.plan.last)
+            job.complete(job.seen[job.plan.last].output)
+            return Move(client=job.client)
+        first = parts(left)[0]
+        if isinstance(first, Gate):
+            job.open({"name": first.name, "stage": first.judges.name})
+            return Move(client=job.client)
+        ready = segment(left)
+        assert ready != EMPTY, "after its storyboard a job has scenes"
+        if found.busy:
+            ready = without(ready, found.busy)
+            if launch or ready == EMPTY:  # whoever is busy asks again
+                return Move()
+        if launch is not None or job.launch == 0:
+            job.launch += 1
+        job.rest(min(SENT_GRACE * 2**job.nudges, LONGEST_GRACE))
+        return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
 
 
-def sent(session: Session, launch: Launch) -> None:
-    """The canvas is with the broker: give it time before the sweeper looks again."""
-    grace = func.least(SENT_GRACE * func.power(2, Job.nudges), LONGEST_GRACE)
-    statement = update(Job).where(Job.id == launch.job_id, Job.launch == launch.number)
-    session.execute(statement.values(nudge_at=func.now() + grace))
+def unsent(session: Session, launch: Launch) -> None:
+    """The broker is away: the sweeper is to send the canvas soon."""
+    later = {"job": launch.job_id, "launch": launch.number, "grace": UNSENT_GRACE}
+    session.execute(UNSENT, later)
 
 
 def fail(session: Session, job: Job, error: Mapping[str, Any]) -> None:
@@ -178,30 +189,20 @@ def fail(session: Session, job: Job, error: Mapping[str, Any]) -> None:
     job.error = dict(error)
     job.finished_at = func.now()
     _touch(job)
-    events.tell(session, job, EventType.FAILED, stage=error["stage"])
+    events.tell(session, job, EventType.FAILED)
 
 
 def cancel(session: Session, job_id: str, *, client: str) -> Job | None:
     """No further step starts; the launch is fenced. Cancelling twice is harmless. Raises JobEnded."""
-    job = session.scalar(select(Job).where(Job.id == job_id, Job.client == client).with_for_update())
-    if job is None or job.status == JobStatus.CANCELLED:
-        return job
-    if job.status in FINAL:
-        raise JobEnded(job.status)
-    job.status = JobStatus.CANCELLED
-    job.gate = None
-    job.launch += 1
-    job.finished_at = func.now()
-    idle = (StepStatus.PENDING, StepStatus.WAITING)
-    session.execute(
-        update(Record)
-        .where(Record.job_id == job.id, Record.status.in_(idle))
-        .values(status=StepStatus.CANCELLED, wake_at=None, message=None)
-    )
-    _touch(job)
-    events.tell(session, job, EventType.CANCELLED)
-    session.flush()
-    return job
+    with turn(session, job_id) as job:
+        if job is None or job.client != client:
+            return None
+        if job.status in FINAL and job.status != JobStatus.CANCELLED:
+            raise JobEnded(job.status)
+        if job.status != JobStatus.CANCELLED:
+            job.later(CANCEL, {"job": job.id})
+            job.cancel()
+    return find(session, job_id, client=client)
 
 
 def resume(session: Session, job_id: str) -> None:
@@ -321,7 +322,8 @@ def _insert(session: Session, order: Order) -> Job:
     )
     session.add(job)
     session.flush()
-    _grow(session, job, plan(order.route))
+    made = plan(order.route)
+    session.connection().exec_driver_sql(GROW, _columns(job.id, made, made.steps.keys()))
     events.tell(session, job, EventType.ACCEPTED)
     session.flush()
     return job
@@ -335,30 +337,13 @@ class Found:
     busy: frozenset[str]
 
 
-def _grow(session: Session, job: Job, made: Plan) -> Found:
+def _grow(job: Turn) -> Found:
     """What the records say, with a record for each step that had none."""
-    leased = func.coalesce(Record.lease_until > func.now(), False)
-    rows = session.execute(select(Record.step, Record.status, leased).where(Record.job_id == job.id)).all()
+    made = job.plan
+    rows: Sequence[Any] = job.ask(STEPS, {"job": job.id}).all()
     missing = made.steps.keys() - {step for step, _, _ in rows}
     if missing:
-        places = {
-            stage: place for place, stage in enumerate(dict.fromkeys(each.stage for each in steps_of(made.route)))
-        }
-        session.execute(
-            insert(Record).on_conflict_do_nothing(),
-            [
-                {
-                    "job_id": job.id,
-                    "step": key,
-                    "stage": step.stage.name,
-                    "scene": step.scene,
-                    "place": places[step.stage],
-                    "status": StepStatus.PENDING,
-                }
-                for key, step in made.steps.items()
-                if key in missing
-            ],
-        )
+        job.later(GROW, _columns(job.id, made, missing))
     return Found(
         frozenset(step for step, status, _ in rows if status in SATISFIED),
         frozenset(
@@ -369,15 +354,17 @@ def _grow(session: Session, job: Job, made: Plan) -> Found:
     )
 
 
-def _complete(session: Session, job: Job, made: Plan) -> None:
-    last = select(Record.output).where(Record.job_id == job.id, Record.step == made.last)
-    job.result = session.scalar(last)
-    job.status = JobStatus.COMPLETED
-    job.progress = 1.0
-    job.error = None
-    job.finished_at = func.now()
-    _touch(job)
-    events.tell(session, job, EventType.COMPLETED)
+def _columns(job_id: str, made: Plan, keys: Collection[str]) -> dict[str, Any]:
+    stages = dict.fromkeys(step.stage for step in steps_of(made.route))
+    places = {stage: place for place, stage in enumerate(stages)}
+    new = [made.steps[key] for key in keys]
+    return {
+        "job": job_id,
+        "steps": list(keys),
+        "stages": [step.stage.name for step in new],
+        "scenes": [step.scene for step in new],
+        "places": [places[step.stage] for step in new],
+    }
 
 
 def _touch(job: Job) -> None:

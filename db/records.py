@@ -18,28 +18,21 @@ from pipeline.state import SATISFIED, StepStatus
 from schemas import records as codec
 
 SUCCEED = """
-    WITH ended AS (
-        UPDATE records SET
-            status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, tried = 0,
-            finished_at = now(), owner = NULL, lease_until = NULL, provider = %(provider)s,
-            passed_over = %(passed_over)s
-        WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
-        RETURNING *
-    )
-    INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
-    SELECT job_id, step, attempt, 'done', provider, started_at, finished_at FROM ended
+    UPDATE records SET
+        status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, tried = 0, finished_at = now(),
+        owner = NULL, lease_until = NULL, provider = %(provider)s, passed_over = %(passed_over)s
+    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
 """
 END = """
-    WITH ended AS (
-        UPDATE records SET
-            status = %(status)s, error = %(error)s, tried = %(tried)s, finished_at = now(),
-            wake_at = now() + %(after)s::interval, message = %(message)s, owner = NULL, lease_until = NULL,
-            provider = %(provider)s, passed_over = %(passed_over)s
-        WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
-        RETURNING *
-    )
+    UPDATE records SET
+        status = %(status)s, error = %(error)s, tried = %(tried)s, finished_at = now(),
+        wake_at = now() + %(after)s::interval, message = %(message)s, owner = NULL, lease_until = NULL,
+        provider = %(provider)s, passed_over = %(passed_over)s
+    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
+"""
+TRY = """
     INSERT INTO attempts (job_id, step, attempt, outcome, error, provider, started_at, finished_at)
-    SELECT job_id, step, attempt, %(outcome)s, error, provider, started_at, finished_at FROM ended
+    VALUES (%(job)s, %(step)s, %(attempt)s, %(outcome)s, %(error)s, %(provider)s, %(started_at)s, now())
 """
 WAIT = """
     UPDATE records SET
@@ -117,11 +110,15 @@ def write(
         output = codec.dump(outcome.output)
         codec.digest(output)  # raises here what would else stop every step that reads it
         job.later(SUCCEED, told | {"output": jsonb(output), "digest": held.digest})
+        job.later(TRY, told | {"outcome": "done", "error": None, "started_at": row.started_at})
         job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
         assets.add(job.session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
         job.reach(row.step, output)
     else:
-        job.later(END, told | _ending(outcome, row, message, active=job.active))
+        error = None if isinstance(outcome, Cancelled) else jsonb(codec.dump(outcome.error))
+        job.later(END, told | {"error": error} | _ending(outcome, row, message, active=job.active))
+        ended = {"outcome": type(outcome).__name__.lower(), "error": error, "started_at": row.started_at}
+        job.later(TRY, told | ended)
         if isinstance(outcome, Failed) and job.active:
             tries = row.attempt - row.waits
             job.fail(jobs.problem(row.step, outcome.error, attempts=tries, provider=provider))
@@ -171,9 +168,7 @@ def _ending(
     failed = isinstance(outcome, Failed)
     return {
         "status": StepStatus.FAILED if failed else StepStatus.WAITING if sleeps else StepStatus.CANCELLED,
-        "outcome": type(outcome).__name__.lower(),
         "tried": row.tried if isinstance(outcome, Cancelled) else row.tried + 1,
-        "error": None if isinstance(outcome, Cancelled) else jsonb(codec.dump(outcome.error)),
         "after": outcome.after if isinstance(outcome, Again) and sleeps else None,
         "message": jsonb(dict(message or {})) if sleeps else None,
     }

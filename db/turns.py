@@ -3,7 +3,7 @@
 Every step costs one turn, or two: so a turn asks the server little, and in few messages.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,52 +13,48 @@ from psycopg2.extras import Json
 from sqlalchemy import CursorResult
 from sqlalchemy.orm import Session
 
-from db import ids
+from db import events, ids
 from pipeline.routes import Plan, plan
 from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus
 
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
 
 LOCK = """
-    SELECT id, client, route, lane, request, status, launch, scenes, progress FROM jobs WHERE id = %(job)s FOR UPDATE
+    SELECT
+        id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
+        callbacks, COALESCE(snapshot -> 'metadata', '{}')
+    FROM jobs WHERE id = %(job)s FOR UPDATE
 """
-# What a step reads comes only when all of it is there: of a join, each branch asks.
 READ = """
     SELECT
         step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
         COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
-    FROM records
-    WHERE job_id = %(job)s AND step = ANY(%(steps)s || %(needed)s) AND (step = ANY(%(steps)s) OR NOT EXISTS (
+    FROM records WHERE job_id = %(job)s AND step = ANY(%(steps)s)
+"""
+# Every branch of a join asks whether it was the last: many outputs are read only when they are all there.
+READ_JOIN = f"""{READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
         SELECT FROM records WHERE job_id = %(job)s AND step = ANY(%(needed)s) AND status <> ALL(%(satisfied)s)
     ))
 """
+FEW = 4
 WRITE = """
     UPDATE jobs SET
-        status = %(status)s, scenes = %(scenes)s, progress = %(progress)s, error = COALESCE(%(error)s, error),
-        sequence = sequence + %(events)s, updated_at = now(),
+        status = %(status)s, launch = %(launch)s, scenes = %(scenes)s, progress = %(progress)s,
+        sequence = %(sequence)s, gate = %(gate)s, result = %(result)s, error = %(error)s, nudges = %(nudges)s,
+        nudge_at = COALESCE(now() + %(patience)s::interval, nudge_at), updated_at = now(),
         started_at = CASE WHEN %(started)s THEN now() ELSE started_at END,
-        finished_at = CASE WHEN %(ended)s THEN now() ELSE finished_at END,
-        nudge_at = CASE WHEN %(moved)s THEN now() + %(patience)s ELSE nudge_at END,
-        nudges = CASE WHEN %(moved)s THEN 0 ELSE nudges END
+        finished_at = CASE WHEN %(ended)s THEN now() ELSE finished_at END
     WHERE id = %(job)s
 """
 TELL = """
-    INSERT INTO events (id, job_id, client, sequence, type, state, due_at, data)
-    SELECT
-        told.id, job.id, job.client, job.sequence - %(events)s + told.place, told.type,
-        CASE WHEN job.callbacks THEN 'pending' ELSE 'unwanted' END,
-        CASE WHEN told.place = 1 AND NOT EXISTS (
-            SELECT FROM events WHERE job_id = %(job)s AND state = 'pending'
-        ) THEN now() END,
-        jsonb_build_object(
-            'job_id', job.id, 'sequence', job.sequence - %(events)s + told.place, 'kind', job.kind,
-            'route', job.route, 'status', job.status, 'progress', job.progress, 'stage', told.stage,
-            'label', told.label, 'gate', job.gate, 'result', job.result, 'error', job.error,
-            'metadata', COALESCE(job.snapshot -> 'metadata', '{}')
-        )
-    FROM jobs AS job, unnest(%(ids)s, %(types)s, %(stages)s::text[], %(labels)s::text[])
-        WITH ORDINALITY AS told (id, type, stage, label, place)
-    WHERE job.id = %(job)s
+    INSERT INTO events (id, job_id, client, sequence, type, state, due_at, data) VALUES (
+        %(id)s, %(job)s, %(client)s, %(sequence)s, %(type)s, 'pending',
+        CASE WHEN NOT EXISTS (SELECT FROM events WHERE job_id = %(job)s AND state = 'pending') THEN now() END, %(data)s
+    )
+"""
+NOTE = """
+    INSERT INTO events (id, job_id, client, sequence, type, state, data)
+    VALUES (%(id)s, %(job)s, %(client)s, %(sequence)s, %(type)s, 'unwanted', %(data)s)
 """
 
 
@@ -92,6 +88,7 @@ class Turn:
     session: Session
     id: str
     client: str
+    kind: str
     route: str
     lane: str
     request: dict[str, Any]
@@ -99,14 +96,21 @@ class Turn:
     launch: int
     scenes: int | None
     progress: float
+    sequence: int
+    nudges: int
+    gate: Any
+    result: Any
+    error: Any
+    callbacks: bool
+    metadata: Any
     seen: dict[str, Seen] = field(default_factory=dict)
     _later: list[str] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
-    _events: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
-    _error: Mapping[str, Any] | None = None
+    _events: list[tuple[EventType, str | None, str | None]] = field(default_factory=list)
+    _patience: timedelta | None = None
     _started: bool = False
-    _moved: bool = False
-    _touched: bool = False
+    _ended: bool = False
+    _changed: bool = False
 
     @property
     def active(self) -> bool:
@@ -126,8 +130,10 @@ class Turn:
             ]
             wanted.append(entered)
         if wanted:
-            values = {"job": self.id, "steps": wanted, "needed": needed, "satisfied": list(SATISFIED)}
-            rows = self.ask(READ, values).all()
+            values = {"job": self.id, "steps": wanted + needed}
+            if len(needed) > FEW:
+                values |= {"entered": wanted, "needed": needed, "satisfied": list(SATISFIED)}
+            rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values).all()
             self.seen |= {row[0]: Seen._make(row) for row in rows}
 
     def ask(self, statement: str, values: Mapping[str, Any]) -> CursorResult[Any]:
@@ -158,28 +164,55 @@ class Turn:
             self.scenes = len(output["scenes"])
         if self.active:
             self.progress = min(round(self.progress + self.plan.shares[step], 6), 1.0)
-        self._touched = True
+        self._changed = True
+
+    def open(self, gate: Mapping[str, Any]) -> None:
+        """A person decides."""
+        self.status = JobStatus.AWAITING_APPROVAL
+        self.gate = dict(gate)
+        self._tell(EventType.APPROVAL_REQUIRED)
+
+    def complete(self, result: Any) -> None:
+        self.status = JobStatus.COMPLETED
+        self.progress = 1.0
+        self.result, self.error = result, None
+        self._ended = True
+        self._tell(EventType.COMPLETED)
 
     def fail(self, error: Mapping[str, Any]) -> None:
         """The job remembers its failed step. Siblings end what they are doing, and start nothing."""
         self.status = JobStatus.FAILED
-        self._error = dict(error)
+        self.error = dict(error)
+        self._ended = True
         self._tell(EventType.FAILED, error["stage"])
+
+    def cancel(self) -> None:
+        """What was launched is fenced."""
+        self.status = JobStatus.CANCELLED
+        self.gate = None
+        self.launch += 1
+        self._ended = True
+        self._tell(EventType.CANCELLED)
 
     def move(self) -> None:
         """Something happened: the sweeper's patience starts anew."""
-        self._moved = True
+        self.nudges = 0
+        self.rest(PATIENCE)
+
+    def rest(self, patience: timedelta) -> None:
+        """The sweeper leaves the job alone for so long."""
+        self._patience = patience
+        self._changed = True
 
     def touch(self) -> None:
-        self._touched = True
+        self._changed = True
 
     def write(self) -> None:
-        if self._events or self._moved or self._touched:
+        for place, event in enumerate(self._events):
+            self._write_event(self.sequence + 1 + place, *event)
+        self.sequence += len(self._events)
+        if self._events or self._changed:
             self.later(WRITE, self._changes())
-        if self._events:
-            columns: Sequence[Sequence[Any]] = list(zip(*self._events, strict=True))
-            told = dict(zip(("ids", "types", "stages", "labels"), map(list, columns), strict=True))
-            self.later(TELL, told | {"job": self.id, "events": len(self._events)})
         if self._later:
             self.ask(";".join(self._later), self._values)
 
@@ -187,18 +220,26 @@ class Turn:
         return {
             "job": self.id,
             "status": self.status,
+            "launch": self.launch,
             "scenes": self.scenes,
             "progress": self.progress,
-            "error": jsonb(self._error),
+            "sequence": self.sequence,
+            "gate": jsonb(self.gate),
+            "result": jsonb(self.result),
+            "error": jsonb(self.error),
+            "nudges": self.nudges,
+            "patience": self._patience,
             "started": self._started,
-            "ended": self._error is not None,
-            "moved": self._moved,
-            "patience": PATIENCE,
-            "events": len(self._events),
+            "ended": self._ended,
         }
 
+    def _write_event(self, sequence: int, kind: EventType, stage: str | None, label: str | None) -> None:
+        data = events.data(self, sequence, stage=stage, label=label, metadata=self.metadata)
+        told = {"id": ids.new("evt"), "job": self.id, "client": self.client, "sequence": sequence, "type": kind.value}
+        self.later(TELL if self.callbacks else NOTE, told | {"data": Json(data)})
+
     def _tell(self, kind: EventType, stage: str | None = None, label: str | None = None) -> None:
-        self._events.append((ids.new("evt"), kind.value, stage, label))
+        self._events.append((kind, stage, label))
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.concurrency import get_implementation
 from kombu import Connection
 
 app = Celery("likeness", config_source="celeryconfig", set_as_current=True)
-app.conf.imports = ("tasks.stages", "tasks.callbacks", "tasks.maintenance", "tasks.stopping")
+app.conf.imports = ("tasks.stages", "tasks.callbacks", "tasks.maintenance", "tasks.stopping", "tasks.vigil")
 
 log = structlog.get_logger()
 
@@ -36,3 +37,11 @@ def log_json(**_: Any) -> None:
     from schemas import logs
 
     logs.configure()
+
+
+@signals.worker_init.connect
+def keep_threads_quiet(sender: Any, **_: Any) -> None:
+    """Else they send events over a connection that Celery's main thread reads too: at times both wait for ever."""
+    if get_implementation(sender.pool_cls) is get_implementation("threads"):
+        for task in sender.app.tasks.values():
+            task.send_events = False

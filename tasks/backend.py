@@ -41,7 +41,7 @@ class RecordBackend(BaseBackend):
         if state != states.SUCCESS:
             return
         body = maybe_signature(request.chord, app=self.app)
-        first = head(body)
+        first = head(self.app, body)
         job_id, step = first.args[0], None if first.task == ADVANCE else first.args[1]
         if house().database.patiently(lambda session: records.ready(session, job_id, step)):
             body.apply_async()

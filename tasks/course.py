@@ -4,28 +4,34 @@ A worker that goes on with the next step itself takes it out of here, so that Ce
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 from celery import Celery
 from celery.app.task import Task
-from celery.canvas import Signature, _chain
+from celery.canvas import Signature, _chain, group
+from celery.result import AsyncResult
 
 ADVANCE = "advance"
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A plain task that follows: a step, or `advance`, which has none."""
+    """A plain task that follows: a step, or `advance`, which has none.
+
+    `joins`: it is the body of the chord that we are a part of; `fans`: it is the first of several that follow.
+    """
 
     task: str
     task_id: str
     job_id: str
     step: str | None
     launch: int
-    joins: bool
+    joins: bool = False
+    fans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,41 @@ class Place:
     owner: str
     chain: list[dict[str, Any]]
     chord: dict[str, Any] | None
+
+
+class StageTask(Task):
+    """Sends messages as any task does, but for the one that its sender keeps to itself."""
+
+    def apply_async(
+        self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any
+    ) -> AsyncResult:
+        keeping = _keeping.get()
+        if keeping is None or keeping.place is not None or args is None or list(args) != keeping.args:
+            return super().apply_async(args, kwargs, task_id, **options)
+        keeping.place = Place(task_id or "", list(options.get("chain") or ()), options.get("chord"))
+        return self.AsyncResult(task_id)
+
+
+@dataclass(slots=True)
+class _Keeping:
+    """The message with these arguments is not sent; `place` is where it would have led."""
+
+    args: list[Any]
+    place: Place | None = None
+
+
+_keeping: ContextVar[_Keeping | None] = ContextVar("keeping", default=None)
+
+
+def keeping(work: Callable[[], object], *args: Any) -> Place | None:
+    """Do the work, which sends messages, and keep back the one with these arguments. None: there was none."""
+    kept = _Keeping(list(args))
+    token = _keeping.set(kept)
+    try:
+        work()
+    finally:
+        _keeping.reset(token)
+    return kept.place
 
 
 class Course:
@@ -54,15 +95,18 @@ class Course:
         return (soft or math.inf) - (monotonic() - self._start)
 
     def next(self) -> Next | None:
-        """What could be done without a message: None where a fan-out or nothing follows."""
+        """What could be done without a message: of a fan-out the first. None where nothing follows."""
         signature = self._signature()
-        if signature is None or not _plain(signature):
+        if signature is None:
             return None
-        task_id = signature.options.get("task_id")
+        first = head(self._app, signature)
+        task_id = first.options.get("task_id")
         if task_id is None:
             return None
-        job_id, *step, launch = signature.args
-        return Next(signature.task, task_id, job_id, step[0] if step else None, launch, joins=not self.place.chain)
+        job_id, *step, launch = first.args
+        joins = not self.place.chain
+        fans = first is not signature
+        return Next(first.task, task_id, job_id, step[0] if step else None, launch, joins=joins, fans=fans)
 
     def after(self, follow: Next) -> Place:
         """Where the message is once it has entered what follows."""
@@ -73,12 +117,24 @@ class Course:
             beyond = body.get("options", {}).get("chain") or ()
             chain = [*beyond, *(dict(each) for each in reversed(rest))]
             return Place(follow.task_id, chain, first.options.get("chord"))
+        if follow.fans:
+            return Place(follow.task_id, [], None)  # where it leads is seen when the others are sent
         *rest, entered = self.place.chain
         return Place(follow.task_id, rest, entered["options"].get("chord"))
 
     def enter(self, follow: Next) -> None:
-        """Take what follows upon us: Celery will send only what follows that."""
-        self._set(self.after(follow))
+        """Take what follows upon us: Celery will send only what follows that. What stands beside it is sent here."""
+        if not follow.fans:
+            self._set(self.after(follow))
+            return
+        *rest, fan = self.place.chain
+        signature = Signature.from_dict(dict(fan), app=self._app)
+        ids = {"parent_id": self._request.id, "root_id": self._request.root_id}
+
+        def send() -> None:  # as Celery does it when a task is done
+            self._app.amqp._retry_publish(signature.apply_async, (None,), chain=rest, **ids)
+
+        self._set(keeping(send, follow.job_id, follow.step, follow.launch) or self.after(follow))
 
     def stay(self) -> None:
         """The chord that this step is a part of is not complete, as was seen under the job's lock: do not ask again."""
@@ -111,10 +167,12 @@ class Course:
         return None
 
 
-def head(signature: Signature) -> Signature:
-    """The first task that a body would run."""
-    while isinstance(signature, _chain):
-        signature = signature.tasks[0]
+def head(app: Celery, signature: Signature) -> Signature:
+    """The first task that this would run."""
+    while not _plain(signature):
+        tasks = signature.tasks
+        first = (tasks.tasks if isinstance(tasks, group) else tasks)[0]
+        signature = Signature.from_dict(dict(first), app=app)
     return signature
 
 

@@ -7,28 +7,31 @@ import structlog
 from kombu.exceptions import OperationalError
 
 from db import jobs
-from tasks import canvas
+from db.jobs import Move
+from tasks import stencils
 from tasks.app import app
 from tasks.house import house
 
 log = structlog.get_logger()
 
 
-def launch(job_id: str, *, number: int | None = None) -> None:
+def launch(job_id: str, *, number: int | None = None, again: bool = False) -> None:
     """Advance the job and send what runs next.
 
-    `number` names the launch that has ended: an older one changes nothing. Without it, what is left is sent again.
+    `number` names the launch that has ended: an older one changes nothing, unless it asks `again`: then the newer one
+    may never have been sent. Without it, what is left is sent again.
     """
     database = house().database
     move = database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
+    if again and move == Move():
+        move = database.patiently(lambda session: jobs.advance(session, job_id))
     if move.launch is not None:
+        made = move.launch
         try:
-            canvas.compile(app, move.launch).apply_async()
+            stencils.send(app, made)
         except OperationalError as error:
-            log.warning("canvas not sent", job=job_id, launch=move.launch.number, error=type(error).__name__)
-        else:
-            made = move.launch
-            database.patiently(lambda session: jobs.sent(session, made))
+            log.warning("canvas not sent", job=job_id, launch=made.number, error=type(error).__name__)
+            database.patiently(lambda session: jobs.unsent(session, made))
     if move.client is not None:
         announce(move.client, job_id)
 

@@ -20,11 +20,12 @@ from db.turns import Turn, turn
 from pipeline.failpoints import failpoint
 from pipeline.outcome import Again, Done, Failed, Wait
 from pipeline.routes import STAGES
-from tasks import canvas, sightings
+from tasks import canvas
 from tasks.attempt import Attempted, LeaseLost, attempt, crashed
 from tasks.course import Course, Next, Place
 from tasks.house import House, house
 from tasks.launching import announce, launch
+from tasks.sightings import Sightings
 from tasks.watch import watch
 
 DYING_S = 3.0  # a process that was killed is gone sooner, and with it its proof of life
@@ -78,17 +79,26 @@ class _Run:
         self.number = number
         self.course = Course(task)
         self.delivery = uuid4().hex[:8]
+        self.sightings = Sightings(task)
+        self.told: str | None = None
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
-        held = self._claim(self._message(step, self.course.place))
+        try:
+            self._serve(self._claim(self._message(step, self.course.place)))
+        finally:
+            self.sightings.send()
+            if self.told is not None:
+                announce(self.told, self.job_id)
+
+    def _serve(self, held: Claim | Verdict | None) -> None:
         while held is not None:
             if held is Verdict.SATISFIED:
                 held = self._follow()
             elif isinstance(held, Claim):
                 held = self._work(held)
             elif held is Verdict.POISON:
-                log.error("message is poison", job=self.job_id, step=step)
+                log.error("message is poison", job=self.job_id)
                 raise Reject(held.value, requeue=False)
             else:
                 raise Ignore(held.value)
@@ -111,20 +121,21 @@ class _Run:
 
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        with watch().over(held) as watched, sightings.seen(self.task, self.course.place.owner, held) as sighting:
+        self.told = held.client
+        self.sightings.start(self.course.place.owner, held)
+        with watch().over(held, lasts=self.sightings.send) as watched:
             if held.recovered:
                 failpoint("in_recovery")
             try:
                 tried = attempt(self.house, held, watched)
             except LeaseLost:
                 raise Ignore("somebody else has the step") from None
-            sighting.outcome = tried.outcome
+            self.sightings.end(self.course.place.owner, tried.outcome)
             follow = self._light() if isinstance(tried.outcome, Done) else None
             failpoint("before_record")
             written = self._write(held, tried, follow)
             failpoint("after_record")
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
-        announce(held.client, self.job_id)
         if not written.in_force:
             raise Ignore("a later attempt has the step")
         if written.overtaken:
@@ -203,9 +214,11 @@ class _Run:
         if follow.joins and then is Verdict.EARLY:
             self.course.stay()
             return None
+        if then is not None and then is not Verdict.SATISFIED and not isinstance(then, Claim):
+            return then
         self.course.enter(follow)
         if follow.step is None:
-            launch(self.job_id, number=self.number)
+            launch(self.job_id, number=self.number, again=self.course.redelivered)
             return None
         return then
 

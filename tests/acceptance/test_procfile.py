@@ -59,7 +59,6 @@ def service(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
         "FLOWER_UNAUTHENTICATED_API": "true",
         "WEB_PROCESSES": "1",
         "MARKETING_PROCESSES": "1",
-        "CALLBACK_PROCESSES": "1",
         "LIKENESS_DATABASE_URL": servers.databases.url(name),
         "LIKENESS_BROKER_URL": broker_url,
         "LIKENESS_STORAGE_URL": (folder / "assets").as_uri(),

@@ -1,0 +1,40 @@
+"""The benchmark's application with stopwatches, for the table of where the time of a step goes."""
+
+from typing import Any
+
+from celery import signals
+from celery.app import trace
+from kombu import messaging
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+
+from benchmarks import likeness_app
+from benchmarks.profile import Stopwatches
+from tasks import launching, perform
+
+app = likeness_app.app
+_watches = Stopwatches()
+_publish = messaging.Producer._publish
+
+
+def _publishing(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
+    exchange = args[8] if len(args) > 8 else kwargs.get("exchange")
+    with _watches.timed("monitoring events" if "celeryev" in str(exchange) else "messages"):
+        return _publish(producer, body, *args, **kwargs)
+
+
+@signals.worker_process_init.connect
+def _start(**_: Any) -> None:
+    """In the pool's processes alone: the main process names functions to them, which must stay as they are."""
+    dialect = PGDialect_psycopg2
+    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+        setattr(dialect, name, _watches.wrap("statements", getattr(dialect, name)))
+    for name in ("do_commit", "do_rollback"):
+        setattr(dialect, name, _watches.wrap(name.removeprefix("do_") + "s", getattr(dialect, name)))
+    messaging.Producer._publish = _publishing
+    trace.fast_trace_task = _watches.wrap("celery", trace.fast_trace_task)
+
+
+# tasks.stages takes these when the worker imports it, which is later
+perform.perform = _watches.wrap("likeness", perform.perform)
+launching.launch = _watches.wrap("likeness", launching.launch)
+signals.worker_process_shutdown.connect(_watches.keep)
