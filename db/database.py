@@ -29,11 +29,11 @@ class DatabaseAway(Exception):
 class Database:
     """One engine per process; opened by the first use after a fork."""
 
-    def __init__(self, url: str, *, pool_size: int = 4) -> None:
+    def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.engine = create_engine(
             url,
             pool_size=pool_size,
-            max_overflow=8,
+            max_overflow=0,  # what is beyond the pool would be opened anew for each use
             pool_timeout=10,
             pool_recycle=1800,
             hide_parameters=True,  # an error's text goes to the log; scripts and consents must not

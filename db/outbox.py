@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db import events
 from db.models import Base, Delivery, Event, Job
 
-LEASE = timedelta(seconds=25)  # an attempt ends within 15 s, and then some for a slow database
+LEASE = timedelta(seconds=25)  # an attempt ends within 15 s, and the database may be slow
 ANSWER_CHARACTERS = 1024
 GONE = 410
 
@@ -44,7 +44,7 @@ class Answer:
 def overdue(session: Session) -> Sequence[str]:
     """The clients for whom an event is due that nobody delivers."""
     queued = Event.state == "pending", Event.due_at.is_not(None)
-    # from each client to the next one, and of each its first: the index is entered twice for each, and never read through
+    # from each client to the next one, and of each its first: the index is entered, and never read through
     clients = select(func.min(Event.client).label("name")).where(*queued).cte("clients", recursive=True)
     following = select(func.min(Event.client)).where(*queued, Event.client > clients.c.name).scalar_subquery()
     clients = clients.union_all(select(following).where(clients.c.name.is_not(None)))

@@ -1,5 +1,8 @@
-"""A worker looks after its children each half second: Celery's own look, each five, is what a step waits for whose child
-died in the moment between closing its files and being gone."""
+"""A worker looks after its children each half second.
+
+Celery's own look, each five seconds, is what a step waits for whose child died in the moment between closing its files
+and being gone.
+"""
 
 from typing import Any
 
