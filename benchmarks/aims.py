@@ -81,7 +81,7 @@ def _flat(found: Found) -> tuple[str, bool]:
 
 def _over(found: Found) -> tuple[str, bool]:
     over = found["likeness"]["recovery"]["over"]
-    return f"+{over:.1f} s", over <= OVER_S
+    return f"{over:+.1f} s", over <= OVER_S
 
 
 def _again(found: Found) -> tuple[str, bool]:

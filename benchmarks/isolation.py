@@ -140,7 +140,7 @@ def _begun(database: Database, jobs: Sequence[str]) -> list[float]:
 
 def _told(database: Database, jobs: Sequence[str]) -> dict[str, float]:
     """By event: the Unix time at which it was written; once the jobs have ended."""
-    ended = text("SELECT bool_and(finished_at IS NOT NULL OR sequence = 1) FROM jobs WHERE id = ANY(:jobs)")
+    ended = text("SELECT bool_and(status = 'completed') FROM jobs WHERE id = ANY(:jobs)")
     query = text("SELECT id, extract(epoch FROM created_at) AS at FROM events WHERE job_id = ANY(:jobs)")
 
     def over() -> bool:

@@ -1,5 +1,6 @@
 """The figures as one picture."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,59 +31,49 @@ COLOURS = {
 }
 
 
+STYLE = {"svg.hashsalt": "likeness", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
 def draw(found: dict[str, Any], file: Path) -> None:
     """`found`: by peer, its figures. SVG, the same bytes for the same figures."""
-    with plt.rc_context(
-        {"svg.hashsalt": "likeness", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    ):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 3, figsize=(13, 7), facecolor="white", layout="constrained")
-        bars = [
-            (axes[0, 0], "one job of 22 steps, ms", lambda of: of["latency"]["median"] * 1000, True),
-            (axes[0, 1], "jobs/s, many at once", lambda of: of["throughput"]["jobs_per_s"], False),
-            (axes[0, 2], "a join, ms (median of single jobs)", lambda of: of["latency"]["join_median"] * 1000, True),
-            (
-                axes[1, 0],
-                "CPU ms of the workers for a job",
-                lambda of: of["throughput"]["cpu"]["workers"] * 1000,
-                False,
-            ),
-        ]
-        for axis, title, value, log in bars:
-            _bars(axis, title, {peer: value(of) for peer, of in found.items()}, log=log)
-        for axis, title, series in (
-            (axes[1, 1], "latency by number of scenes, ms", _scenes(found)),
-            (axes[1, 2], "jobs/s by number of jobs at once", _jobs(found)),
-        ):
-            _lines(axis, title, series)
+        (one, many, join), (cpu, scenes, jobs) = axes
+        _bars(one, "one job of 22 steps, ms", found, lambda of: of["latency"]["median"] * 1000)
+        _bars(many, "many at once, jobs/s", found, lambda of: of["throughput"]["jobs_per_s"])
+        _bars(join, "a join, ms", found, lambda of: of["latency"]["join_median"] * 1000)
+        _bars(cpu, "CPU of the workers, ms a job", found, lambda of: of["throughput"]["cpu"]["workers"] * 1000)
+        for axis in (many, join):
+            axis.set_yticklabels([])
+        _lines(scenes, "one job, ms, by scenes", found, "scenes", lambda each: (each["scenes"], each["median"] * 1000))
+        _lines(jobs, "jobs/s, by jobs at once", found, "jobs", lambda each: (each["jobs"], each["jobs_per_s"]))
+        figure.legend(*scenes.get_legend_handles_labels(), loc="outside lower center", ncols=len(found), frameon=False)
         plt.savefig(file, format="svg", metadata={"Date": None})
         plt.close(figure)
 
 
-def _bars(axis: Axes, title: str, values: dict[str, float], *, log: bool) -> None:
-    peers = list(reversed(values))
+def _bars(axis: Axes, title: str, found: dict[str, Any], value: Callable[[dict[str, Any]], float]) -> None:
+    peers = list(reversed(found))
     drawn = axis.barh(
-        [LABELS[peer] for peer in peers], [values[peer] for peer in peers], color=[COLOURS[peer] for peer in peers]
+        [LABELS[peer] for peer in peers],
+        [value(found[peer]) for peer in peers],
+        color=[COLOURS[peer] for peer in peers],
     )
-    axis.bar_label(drawn, fmt=lambda value: f"{value:.0f}" if value >= 20 else f"{value:.1f}", padding=3)
+    axis.bar_label(drawn, fmt=lambda figure: f"{figure:.0f}" if figure >= 20 else f"{figure:.1f}", padding=3)
     axis.set_title(title, loc="left", fontweight="bold")
     axis.margins(x=0.15)
-    if log:
-        axis.set_xscale("log")
 
 
-def _lines(axis: Axes, title: str, series: dict[str, list[tuple[float, float]]]) -> None:
-    for peer, points in series.items():
-        across, up = zip(*sorted(points), strict=True)
+def _lines(
+    axis: Axes,
+    title: str,
+    found: dict[str, Any],
+    grown: str,
+    point: Callable[[dict[str, Any]], tuple[float, float]],
+) -> None:
+    for peer, of in found.items():
+        across, up = zip(*sorted(map(point, of[grown])), strict=True)
         axis.plot(across, up, marker="o", color=COLOURS[peer], label=LABELS[peer])
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set_ylim(bottom=0)
     axis.set_xlim(left=0)
-    axis.legend(frameon=False, fontsize=7)
-
-
-def _scenes(found: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
-    return {peer: [(each["scenes"], each["median"] * 1000) for each in of["scenes"]] for peer, of in found.items()}
-
-
-def _jobs(found: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
-    return {peer: [(each["jobs"], each["jobs_per_s"]) for each in of["jobs"]] for peer, of in found.items()}

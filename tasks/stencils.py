@@ -26,7 +26,9 @@ class _Collector(Celery):
     """Sends nothing, and keeps what would be sent."""
 
     def __init__(self) -> None:
-        super().__init__("stencils", broker="memory://nowhere", backend="tasks.backend:RecordBackend", set_as_current=False)
+        super().__init__(
+            "stencils", broker="memory://nowhere", backend="tasks.backend:RecordBackend", set_as_current=False
+        )
         self.finalized = True  # it shares no tasks with other applications: what it does not know, it sends by name
         self.sent: list[dict[str, Any]] = []
 

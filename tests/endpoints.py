@@ -34,14 +34,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def taking() -> Iterator[Endpoint]:
-    """Answers 204 at once."""
+def taking(*, after_s: float = 0.0) -> Iterator[Endpoint]:
+    """Answers 204."""
     found = Endpoint("")
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.letters.append(Arrival(time.time(), self.headers["webhook-id"], json.loads(body)))
+            time.sleep(after_s)
             self.send_response(204)
             self.end_headers()
 

@@ -79,8 +79,10 @@ def obey(text: str) -> None:
     troubles = {"MemoryError": MemoryError, "SystemExit": SystemExit, "TextNotSpeakable": TextNotSpeakable}
     if text.startswith("raise "):
         raise troubles[text.removeprefix("raise ")]("as asked")
-    if text == "sleep":
-        time.sleep(NAP_S)
+    if text.startswith("sleep"):
+        time.sleep(float(text.removeprefix("sleep") or NAP_S))
+    if text == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
     if text.startswith("die until ") and not Path(text.removeprefix("die until ")).exists():
         os.kill(os.getpid(), signal.SIGKILL)
 

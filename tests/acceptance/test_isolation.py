@@ -102,3 +102,12 @@ def test_a_flood_in_one_lane_holds_up_neither_the_other_nor_events_nor_the_sweep
     eventually(lambda: story(endpoint, lost) == list(range(1, EVENTS + 1)), within=30, what="the sweeper finds them")
     ended = sum(status(service, each) == "completed" for each in flood)
     assert ended < FLOOD / 4
+
+
+def test_a_part_of_the_sweeper_that_hangs_holds_up_no_other(service: Fleet, endpoint: Endpoint) -> None:
+    with service.database.transaction() as session:
+        session.execute(text("LOCK TABLE records IN ACCESS EXCLUSIVE MODE"))  # nobody wakes a step now
+        lost = pending(service.database, "quiet", jobs=1)[0]
+        eventually(
+            lambda: story(endpoint, lost) == list(range(1, EVENTS + 1)), within=10, what="the sweeper finds them"
+        )

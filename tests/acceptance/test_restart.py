@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,14 @@ import requests
 from sqlalchemy import text
 
 from pipeline.ports import CAPABILITIES
+from tests import inline
 from tests.endpoints import Endpoint, taking
 from tests.fleet import READY, Fleet, fleet
 from tests.logged import LOG
 from tests.processes import eventually
 
 PAUSE_S = 0.6
+ANSWER_S = 1.0
 IN_FLIGHT = 2  # steps of a worker with two processes
 
 
@@ -89,6 +92,32 @@ def test_a_rolling_restart_under_load_loses_nothing_and_runs_little_again(
     assert len(spoken) == 2 * len(load.jobs)
     assert spoken.total() - len(spoken) <= 2 * IN_FLIGHT
     assert repeated(service) <= 2 * IN_FLIGHT
+
+
+def test_a_callback_worker_that_is_stopped_ends_its_letters(servers, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with (
+        taking(after_s=ANSWER_S) as endpoint,
+        fleet(
+            servers, tmp_path, {inline.CLIENT: endpoint.url}, start=("worker_callback", "worker_maintenance", "beat")
+        ) as service,
+    ):
+        told = [inline.accept(service.database, inline.output_request("avt_x"), wanted=True)]
+        eventually(lambda: endpoint.letters, within=20, what="a letter is on its way")
+        stopped = service.running["worker_callback"]
+        start = time.monotonic()
+        stopped.stop()
+        assert time.monotonic() - start < 10 * ANSWER_S
+        assert outcomes(service) == [("delivered", 204)]
+        told.append(inline.accept(service.database, inline.output_request("avt_x"), wanted=True))
+        service.start("worker_callback")
+        eventually(lambda: pending(service) == 0, within=20, what="the next one is delivered")
+        assert [letter.body["data"]["job_id"] for letter in endpoint.letters] == told
+
+
+def outcomes(service: Fleet) -> list[tuple[str, int]]:
+    query = text("SELECT state, status FROM events JOIN deliveries ON event_id = events.id")
+    with service.database.transaction() as session:
+        return [(row.state, row.status) for row in session.execute(query)]
 
 
 def ended(service: Fleet, jobs: list[str]) -> dict[str, int]:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from celery import Celery
 from kombu import Connection, Exchange, Queue
 from sqlalchemy import text
 
+from db import jobs
+from db.claims import MOST_LOST
 from db.database import Database
 from db.models import Job
+from db.overview import attempts
 from pipeline.state import FINAL
 from tests import inline, processes
 from tests.instant import BEYOND_JSON
@@ -22,6 +26,7 @@ from tests.processes import Process, eventually
 
 @dataclass
 class Running:
+    environment: dict[str, str]
     database: Database
     steps: Process
     sweeper: Process
@@ -39,6 +44,17 @@ class Running:
             return job if job.status in FINAL else None
 
         return eventually(found, within=within, what=f"{job_id} ends")
+
+    def under_way(self, job_id: str, step: str) -> None:
+        def found() -> bool:
+            row = inline.rows(self.database, job_id).get(step)
+            return row is not None and row.status == "running"
+
+        eventually(found, within=20, what=f"{step} runs")
+
+    def serve_again(self, app: Celery) -> None:
+        """The lane that these workers were told to leave."""
+        app.control.add_consumer("avatar", exchange="likeness", routing_key="avatar.#", reply=True, timeout=5)
 
     avatar: str = ""
 
@@ -60,7 +76,7 @@ def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
     try:
         for each in (steps, sweeper):
             eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
-        found = Running(database, steps, sweeper)
+        found = Running(environment, database, steps, sweeper)
         made = inline.accept(database, inline.avatar_request(inline.upload(database)))
         found.avatar = (found.ended(made).result or {})["avatar_id"]
         yield found
@@ -127,15 +143,93 @@ def test_what_would_kill_a_worker_or_its_record_is_an_ordinary_failure(running: 
 
 def test_a_killed_pool_child_does_not_hold_up_the_job(running: Running) -> None:
     job_id = running.submit(["sleep", "Fine."])
-    eventually(
-        lambda: (
-            inline.rows(running.database, job_id).get("scene/1/speech", None)
-            and inline.rows(running.database, job_id)["scene/1/speech"].status == "running"
-        ),
-        within=20,
-        what="the step runs",
-    )
+    running.under_way(job_id, "scene/1/speech")
     for child in psutil.Process(running.steps.pid).children():
         os.kill(child.pid, signal.SIGKILL)
     assert running.ended(job_id, within=60).status == "completed"
     assert inline.rows(running.database, job_id)["scene/1/speech"].attempt == 2
+
+
+def test_cancelling_stops_what_runs(running: Running) -> None:
+    job_id = running.submit(["sleep 60"])
+    running.under_way(job_id, "scene/1/speech")
+    with running.database.transaction() as session:
+        jobs.cancel(session, job_id, client=inline.CLIENT)
+    eventually(
+        lambda: inline.rows(running.database, job_id)["scene/1/speech"].status == "cancelled",
+        within=15,
+        what="the step is cancelled",
+    )
+    with running.database.transaction() as session:
+        assert [each.outcome for each in attempts(session, job_id)["scene/1/speech"]] == ["cancelled"]
+    assert running.ended(running.submit(["Fine."])).status == "completed"
+
+
+def test_a_step_that_kills_its_worker_each_time_ends_among_the_dead(running: Running, broker_url: str) -> None:
+    """All but its last lives were lost before."""
+    job_id = running.submit(["die"])
+    eventually(lambda: "scene/1/speech" in inline.rows(running.database, job_id), within=20, what="it has scenes")
+    with running.database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO attempts (job_id, step, attempt, outcome, started_at, finished_at) "
+                "SELECT :job, 'scene/1/speech', 1000 + n, 'lost', now(), now() FROM generate_series(1, :most) n"
+            ),
+            {"job": job_id, "most": MOST_LOST - 1},
+        )
+    failed = running.ended(job_id, within=60)
+    assert failed.error is not None
+    assert (failed.error["stage"], failed.error["code"]) == ("scene/1/speech", "worker_lost")
+    with Connection(broker_url) as connection:
+        dead = Queue("dead", channel=connection.default_channel)
+        message = eventually(dead.get, within=20, what="the message is among the dead")
+        message.reject()
+    assert message.payload[0][:2] == [job_id, "scene/1/speech"]
+    assert message.headers["x-death"][0]["reason"] == "rejected"
+    assert message.headers["x-death"][0]["queue"] == "avatar"
+
+
+def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(running: Running, broker_url: str) -> None:
+    """As when a worker dies that had only prefetched it."""
+    job_id = running.submit(["sleep 5"])
+    running.under_way(job_id, "scene/1/speech")
+    task_id = (inline.rows(running.database, job_id)["scene/1/speech"].owner or "").partition("/")[0]
+    launch = inline.job(running.database, job_id).launch
+    app = Celery("tests", broker=broker_url, set_as_current=False)
+    with app.connection_for_write() as connection:
+        aside = Queue("aside", channel=connection.default_channel)
+        aside.declare()
+        app.send_task(
+            "speech", (job_id, "scene/1/speech", launch), task_id=task_id, exchange="", routing_key=aside.name
+        )
+        eventually(aside.get, within=10, what="the double has arrived").reject(requeue=True)
+        app.control.add_consumer(aside.name, reply=True, timeout=5)
+        eventually(
+            lambda: aside.queue_declare(passive=True).consumer_count and not aside.get(), within=10, what="it is taken"
+        )
+    app.close()
+    assert running.ended(job_id).status == "completed"
+    assert inline.rows(running.database, job_id)["scene/1/speech"].attempt == 1
+
+
+def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_url: str, tmp_path: Path) -> None:
+    """SIGKILL for the main process and its pool at once, while another worker is there."""
+    app = Celery("tests", broker=broker_url, set_as_current=False)
+    app.control.cancel_consumer("avatar", reply=True, timeout=5)
+    victim = processes.worker("avatar", running.environment, tmp_path)
+    try:
+        eventually(lambda: victim.says("ready."), within=60, what="another worker is ready")
+        job_id = running.submit(["sleep 5"])
+        running.under_way(job_id, "scene/1/speech")
+        running.serve_again(app)
+        victim.kill()
+        eventually(
+            lambda: inline.rows(running.database, job_id)["scene/1/speech"].attempt == 2,
+            within=3,
+            what="the step runs again",
+        )
+        assert running.ended(job_id).status == "completed"
+    finally:
+        victim.stop()
+        running.serve_again(app)
+        app.close()

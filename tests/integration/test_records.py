@@ -2,24 +2,31 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from time import perf_counter
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from db import claims, jobs, records
-from db.claims import Claim, Hold, Verdict
+from db.claims import Claim, Hold, Message, Verdict
 from db.database import Database
 from db.events import story
-from db.jobs import KeyReused, TooManyJobs, stuck
+from db.jobs import KeyReused, NotFailed, TooManyJobs, stuck
+from db.lives import Life
+from db.overview import attempts
+from db.schema import upgrade
 from pipeline.assets import Asset
-from pipeline.outcome import Again, Done, Error, Failed
+from pipeline.graph import steps
+from pipeline.outcome import Again, Cancelled, Done, Error, Failed, Wait
 from pipeline.ports import Identity, Neutral, Utterance
 from pipeline.stages.script import Script
 from pipeline.stages.storyboard import Line, Scene, Setting, Shot, Storyboard
 from tests import inline
 from tests.instant import Instant
+from tests.servers.postgres import PrivatePostgres
 
 ASSET = Asset("ast_x", "any", "image/png", 3, "1" * 64)
 NO_FACE = Error("no_face", "No face was found.", retryable=False)
@@ -36,6 +43,14 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def job_id(database: Database) -> str:
     return inline.accept(database, inline.output_request("avt_x"))
+
+
+@contextmanager
+def closing_server(server: PrivatePostgres) -> Iterator[PrivatePostgres]:
+    try:
+        yield server.start()
+    finally:
+        server.remove()
 
 
 def perform(held: Claim) -> Any:
@@ -162,6 +177,122 @@ def test_a_step_that_loses_its_worker_each_time_fails_the_job(database: Database
     assert (job.status, job.error["code"], job.error["stage"]) == ("failed", "worker_lost", "load_identity")
 
 
+def test_a_failed_job_goes_on_from_where_it_failed_and_earlier_losses_are_forgotten(
+    database: Database, job_id: str
+) -> None:
+    number = begin(database, job_id)
+    for _ in range(claims.MOST_LOST + 1):
+        inline.claim(database, job_id, "load_identity", number, owner="task-1", redelivered=True)
+    with database.transaction() as session:
+        jobs.resume(session, job_id)
+    move = inline.advance(database, job_id)
+    assert move.launch is not None
+    assert move.launch.number == number + 1
+    assert inline.claim(database, job_id, "load_identity", number, owner="task-1", redelivered=True) is Verdict.STALE
+    verdicts = [
+        inline.claim(database, job_id, "load_identity", number + 1, owner="task-2", redelivered=True)
+        for _ in range(claims.MOST_LOST)
+    ]
+    assert all(isinstance(each, Claim) for each in verdicts)
+    job = inline.job(database, job_id)
+    assert (job.status, job.error, job.finished_at) == ("running", None, None)
+
+
+def test_only_a_failed_job_is_resumed(database: Database, job_id: str) -> None:
+    with database.transaction() as session, pytest.raises(NotFailed):
+        jobs.resume(session, job_id)
+
+
+def test_what_a_failed_job_left_waiting_is_sent_again_when_it_is_resumed(database: Database) -> None:
+    job_id = inline.accept(database, inline.output_request("avt_x"))
+    inline.run(database, job_id, perform, until="scene/1/speech")
+    number = inline.job(database, job_id).launch
+    waits = inline.claim(database, job_id, "scene/1/speech", number)
+    fails = inline.claim(database, job_id, "scene/2/speech", number)
+    assert isinstance(waits, Claim)
+    assert isinstance(fails, Claim)
+    inline.record(database, waits, Wait(timedelta(hours=1), "The provider works."), message={"task": "speech"})
+    inline.record(database, fails, Failed(NO_FACE))
+    with database.transaction() as session:
+        jobs.resume(session, job_id)
+    inline.run(database, job_id, perform)
+    assert inline.job(database, job_id).status == "completed"
+
+
+def test_a_live_holder_keeps_its_step_whatever_the_broker_gives_again(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    life = Life(database.engine)
+    assert life.hold()
+    asked = {"owner": "task-1", "redelivered": True}
+    first = inline.claim(database, job_id, "load_identity", number, owner="task-1", life=life.number)
+    assert isinstance(first, Claim)
+    assert inline.claim(database, job_id, "load_identity", number, **asked) is Verdict.HELD
+    assert inline.claim(database, job_id, "load_identity", number) is Verdict.STALE
+    life.release()
+    second = inline.claim(database, job_id, "load_identity", number, **asked)
+    assert isinstance(second, Claim)
+    assert (second.attempt, second.recovered) == (2, True)
+
+
+def test_a_dead_holder_leaves_its_step_to_any_message(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    assert isinstance(inline.claim(database, job_id, "load_identity", number, life=Life(database.engine).number), Claim)
+    assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
+
+
+def test_a_step_that_was_lost_once_travels_alone(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    inline.claim(database, job_id, "load_identity", number, owner="task-1")
+    again = {"owner": "task-1", "redelivered": True}
+    assert inline.claim(database, job_id, "load_identity", number, follows=True, **again) is Verdict.ALONE
+    assert isinstance(inline.claim(database, job_id, "load_identity", number, **again), Claim)
+
+
+def test_after_the_server_was_started_anew_the_lease_decides() -> None:
+    with closing_server(PrivatePostgres()) as server:
+        upgrade(server.url)
+        database = Database(server.url)
+        job_id = inline.accept(database, inline.output_request("avt_x"))
+        number = begin(database, job_id)
+        life = Life(database.engine)
+        assert life.hold()
+        assert isinstance(inline.claim(database, job_id, "load_identity", number, owner="t", life=life.number), Claim)
+        server.stop()
+        server.start()
+        database.engine.dispose()
+        again = {"owner": "t", "redelivered": True}
+        assert inline.claim(database, job_id, "load_identity", number, **again) is Verdict.HELD
+        with database.transaction() as session:
+            session.execute(text("UPDATE records SET lease_until = now() - interval '1 second'"))
+        assert isinstance(inline.claim(database, job_id, "load_identity", number, **again), Claim)
+        life.release()
+        database.dispose()
+
+
+def test_a_claim_that_always_breaks_fails_the_job(database: Database, job_id: str) -> None:
+    asked = Message(job_id, "load_identity", begin(database, job_id), "task-1", "a", redelivered=False)
+    for _ in range(3):
+        with database.transaction() as session:
+            claims.stumble(session, asked)
+    job = inline.job(database, job_id)
+    assert job.error is not None
+    assert (job.status, job.error["code"], job.error["stage"]) == ("failed", "internal_error", "load_identity")
+
+
+def test_who_works_for_a_cancelled_job_is_told(database: Database, job_id: str) -> None:
+    held = inline.claim(database, job_id, "load_identity", begin(database, job_id))
+    assert isinstance(held, Claim)
+    with database.transaction() as session:
+        assert claims.renew(session, held) is Hold.KEPT
+        jobs.cancel(session, job_id, client=inline.CLIENT)
+    with database.transaction() as session:
+        assert claims.renew(session, held) is Hold.ENDED
+    assert inline.record(database, held, Cancelled())
+    assert inline.rows(database, job_id)["load_identity"].status == "cancelled"
+    with database.transaction() as session:
+        assert [each.outcome for each in attempts(session, job_id)["load_identity"]] == ["cancelled"]
+
+
 def test_a_step_of_a_cancelled_job_does_not_seem_to_run_for_ever(database: Database, job_id: str) -> None:
     inline.claim(database, job_id, "load_identity", begin(database, job_id))
     with database.transaction() as session:
@@ -209,6 +340,118 @@ def test_a_step_that_may_succeed_later_keeps_its_message_and_sleeps(database: Da
     with database.transaction() as session:
         assert stuck(session) == []
     assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
+
+
+def test_to_wait_is_no_try_and_leaves_no_attempt(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    for _ in range(5):
+        held = inline.claim(database, job_id, "load_identity", number)
+        assert isinstance(held, Claim)
+        waits = Wait(timedelta(), "All places at acme are taken.", awaits="slot:acme", error=BUSY)
+        inline.record(database, held, waits, message={"task": "load_identity"})
+    row = inline.rows(database, job_id)["load_identity"]
+    assert (row.status, row.awaits, row.why, row.attempt - row.waits) == (
+        "waiting", "slot:acme", "All places at acme are taken.", 0,
+    )  # fmt: skip
+    assert row.error == {"code": "fetch_failed", "message": "The host is busy.", "retryable": True, "details": {}}
+    with database.transaction() as session:
+        assert attempts(session, job_id) == {}
+    held = inline.claim(database, job_id, "load_identity", number)
+    assert isinstance(held, Claim)
+    row = inline.rows(database, job_id)["load_identity"]
+    assert (row.awaits, row.why, row.error, held.tried) == (None, None, None, 0)
+    inline.record(database, held, Failed(NO_FACE))
+    assert (inline.job(database, job_id).error or {})["attempts"] == 1
+
+
+def test_a_parked_step_sleeps_until_somebody_wakes_it(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    held = inline.claim(database, job_id, "load_identity", number)
+    assert isinstance(held, Claim)
+    inline.record(database, held, Wait(None, "A person decides.", awaits="person"), message={"task": "old"})
+    with database.transaction() as session:
+        assert records.wake(session) == []
+    assert inline.claim(database, job_id, "load_identity", number, keep=lambda: {"task": "new"}) is Verdict.ASLEEP
+    with database.transaction() as session:
+        session.execute(text("UPDATE records SET wake_at = now() WHERE status = 'waiting'"))
+    with database.transaction() as session:
+        assert [each.message for each in records.wake(session)] == [{"task": "new"}]
+
+
+def test_a_lost_message_is_found_although_a_sibling_waits(database: Database) -> None:
+    job_id = inline.accept(database, inline.output_request("avt_x"))
+    inline.run(database, job_id, perform, until="scene/1/speech")
+    number = inline.job(database, job_id).launch
+    held = inline.claim(database, job_id, "scene/1/speech", number)
+    assert isinstance(held, Claim)
+    inline.record(database, held, Wait(None, "A person decides.", awaits="person"))
+    with database.transaction() as session:
+        session.execute(text("UPDATE jobs SET nudge_at = now()"))
+    with database.transaction() as session:
+        assert stuck(session) == [job_id]
+    launch = inline.advance(database, job_id).launch
+    assert launch is not None
+    assert launch.number == number
+    sent = {step.key for step in steps(launch.tree)}
+    assert {"scene/1/background", "scene/2/speech", "scene/2/lip_sync", "stitch"} <= sent
+    assert "scene/1/speech" not in sent
+
+
+def test_a_job_that_can_only_wait_is_looked_at_ever_more_rarely_and_nothing_is_sent(
+    database: Database, job_id: str
+) -> None:
+    held = inline.claim(database, job_id, "load_identity", begin(database, job_id))
+    assert isinstance(held, Claim)
+    inline.record(database, held, Wait(None, "A person decides.", awaits="person"))
+    pauses = []
+    for _ in range(3):
+        with database.transaction() as session:
+            session.execute(text("UPDATE jobs SET nudge_at = now()"))
+        with database.transaction() as session:
+            assert stuck(session) == []
+        with database.transaction() as session:
+            pauses.append(session.scalar(text("SELECT nudge_at - now() FROM jobs")))
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 2 * pauses[0]
+    assert inline.advance(database, job_id).launch is None
+
+
+def test_the_end_of_a_segment_does_not_fence_who_still_waits(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    held = inline.claim(database, job_id, "load_identity", number)
+    assert isinstance(held, Claim)
+    inline.record(database, held, Wait(None, "A person decides.", awaits="person"))
+    assert inline.advance(database, job_id, launch=number).launch is None
+    assert inline.job(database, job_id).launch == number
+
+
+def test_thousands_of_waiting_steps_do_not_slow_the_sweeper(database: Database, job_id: str) -> None:
+    """Compared with the same sweeps when nothing waits: the figures themselves depend on the machine."""
+
+    def sweeps() -> float:
+        taken = []
+        for _ in range(20):
+            start = perf_counter()
+            for part in (records.wake, stuck, claims.abandon):
+                with database.transaction() as session:
+                    part(session)
+            taken.append(perf_counter() - start)
+        return min(taken)
+
+    calm = sweeps()
+    with database.transaction() as session:
+        session.execute(text(
+            "INSERT INTO jobs (id, client, kind, route, lane, snapshot, request, status, callbacks, nudge_at) "
+            "SELECT 'job_' || n, 'acme', 'output', 'multi_scene', 'avatar', '{}', '{}', 'running', false, "
+            "now() + interval '1 hour' FROM generate_series(1, 5000) n"
+        ))  # fmt: skip
+        session.execute(text(
+            "INSERT INTO records (job_id, step, stage, place, status, wake_at) "
+            "SELECT 'job_' || n, 'load_identity', 'load_identity', 0, 'waiting', "
+            "CASE WHEN n % 2 = 0 THEN now() + interval '1 hour' END FROM generate_series(1, 5000) n"
+        ))  # fmt: skip
+        session.execute(text("ANALYZE jobs, records"))
+    assert sweeps() < calm + 0.003
 
 
 def test_a_job_runs_to_its_result(database: Database) -> None:
