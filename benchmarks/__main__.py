@@ -28,7 +28,7 @@ PLOT = Path("docs/performance.svg")
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 BUSY = 0.05
 QUIET_S = 20.0
-TURN_S = 900.0
+TURN_S = 1200.0
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ _publish = messaging.Producer._publish
 def _publishing(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
     exchange = args[8] if len(args) > 8 else kwargs.get("exchange")
     with _watches.timed("monitoring events" if "celeryev" in str(exchange) else "messages"):
-        return _publish(producer, body, *args, **kwargs)
+        return _publish(producer, body, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 @signals.worker_process_init.connect
@@ -30,7 +30,7 @@ def _start(**_: Any) -> None:
         setattr(dialect, name, _watches.wrap("statements", getattr(dialect, name)))
     for name in ("do_commit", "do_rollback"):
         setattr(dialect, name, _watches.wrap(name.removeprefix("do_") + "s", getattr(dialect, name)))
-    messaging.Producer._publish = _publishing
+    setattr(messaging.Producer, "_publish", _publishing)  # noqa: B010  # a method that types forbid to replace
     trace.fast_trace_task = _watches.wrap("celery", trace.fast_trace_task)
 
 

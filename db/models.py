@@ -101,6 +101,7 @@ class Record(Base):
     __tablename__ = "records"
     __table_args__ = (
         Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),
+        Index("ix_records_lease_until_running", "lease_until", postgresql_where=text("status = 'running'")),
         Index("ix_records_awaits_waiting", "awaits", "wake_at", postgresql_where=text("status = 'waiting'")),
     )
 

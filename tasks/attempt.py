@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from billiard.common import terminate_handler_fired
 from celery.exceptions import SoftTimeLimitExceeded
 
 from db.assets import NewAsset
@@ -66,6 +67,8 @@ def _run(toolbox: Toolbox, held: Claim, watched: Watched) -> Outcome:
         # Celery would let it kill the worker, and the redelivered message the next one
         failure = OutOfMemory(f"{stage.label} needed more memory than this worker has.")
     except (Exception, SystemExit):
+        if terminate_handler_fired():
+            raise  # the process is told to stop: the message goes back, and the step has not failed
         log.exception("stage crashed", job=held.job_id, step=held.step.key, attempt=held.attempt)
         return crashed(held)
     return judge(failure, tried=held.tried + 1, tries=stage.tries)

@@ -67,6 +67,7 @@ class Load(threading.Thread):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_rolling_restart_under_load_loses_nothing_and_runs_little_again(
     service: Fleet, endpoint: Endpoint, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,16 @@ class Running:
 
         eventually(found, within=20, what=f"{step} runs")
 
+    def leave(self, app: Celery) -> None:
+        """These workers do not serve the lane for now."""
+        app.control.cancel_consumer("avatar", destination=[self.node], reply=True)
+
     def serve_again(self, app: Celery) -> None:
-        """The lane that these workers were told to leave."""
-        app.control.add_consumer("avatar", exchange="likeness", routing_key="avatar.#", reply=True, timeout=5)
+        app.control.add_consumer("avatar", destination=[self.node], reply=True)
+
+    @property
+    def node(self) -> str:
+        return f"avatar-{os.getpid()}@{socket.gethostname()}"
 
     avatar: str = ""
 
@@ -199,11 +207,9 @@ def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(runn
     with app.connection_for_write() as connection:
         aside = Queue("aside", channel=connection.default_channel)
         aside.declare()
-        app.send_task(
-            "speech", (job_id, "scene/1/speech", launch), task_id=task_id, exchange="", routing_key=aside.name
-        )
+        app.send_task("speech", (job_id, "scene/1/speech", launch), task_id=task_id, queue=Queue("aside"))
         eventually(aside.get, within=10, what="the double has arrived").reject(requeue=True)
-        app.control.add_consumer(aside.name, reply=True, timeout=5)
+        app.control.add_consumer(aside.name, destination=[running.node], reply=True)
         eventually(
             lambda: aside.queue_declare(passive=True).consumer_count and not aside.get(), within=10, what="it is taken"
         )
@@ -215,8 +221,8 @@ def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(runn
 def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_url: str, tmp_path: Path) -> None:
     """SIGKILL for the main process and its pool at once, while another worker is there."""
     app = Celery("tests", broker=broker_url, set_as_current=False)
-    app.control.cancel_consumer("avatar", reply=True, timeout=5)
-    victim = processes.worker("avatar", running.environment, tmp_path)
+    running.leave(app)
+    victim = processes.worker("callback,avatar", running.environment, tmp_path)
     try:
         eventually(lambda: victim.says("ready."), within=60, what="another worker is ready")
         job_id = running.submit(["sleep 5"])
