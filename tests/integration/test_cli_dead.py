@@ -291,7 +291,8 @@ def test_a_message_that_is_not_ours_can_be_seen_and_dropped(post: Post) -> None:
 def test_what_cannot_be_sent_where_it_came_from_stays_dead(post: Post) -> None:
     id = post.die("deliver", "shop", lane="callback")
     channel = post.connection.default_channel
-    post.queue("callback").bind(channel).unbind_from(TOPIC, "callback.#")
+    for key in ("callback.#", "#.callback.#"):  # the second one is Celery's own, for what it would delay
+        post.queue("callback").bind(channel).unbind_from(TOPIC, key)
     done = post.run("requeue", id)
     assert done.returncode == 1
     assert "no queue takes callback.deliver at likeness" in done.stderr
