@@ -62,5 +62,5 @@ class Life:
 
 
 def gone(session: Session, number: int, since: str) -> bool:
-    """Whether the process of this number, which worked at `since` (a timestamp with its zone), is known not to live any more."""
+    """Whether the process of this number, which worked at `since` (a time with its zone), is known to live no more."""
     return bool(session.scalar(GONE, {"number": number, "since": since}))

@@ -30,14 +30,15 @@ READ_JOIN = f"""{READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
         SELECT FROM records WHERE job_id = %(job)s AND step = ANY(%(needed)s) AND status <> ALL(%(satisfied)s)
     ))
 """
+SEE = "SELECT json_agg(seen) FROM ({}) AS seen"
 # Two statements in one message: what stands beside a row on whose lock one waits is as it was before the wait.
 LOCK = f"""
     SELECT FROM jobs WHERE id = %(job)s FOR UPDATE;
     SELECT
         id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
-        callbacks, COALESCE(snapshot -> 'metadata', '{{}}'), (SELECT json_agg(seen) FROM ({READ}) AS seen)
+        callbacks, COALESCE(snapshot -> 'metadata', '{{}}'), ({SEE.format(READ)})
     FROM jobs WHERE id = %(job)s
-"""
+"""  # noqa: S608  # made of constants
 FEW = 4
 MOST_GUESSES = 256
 WRITE = """
@@ -133,7 +134,7 @@ class Turn:
             if len(needed) > FEW:
                 values |= {"entered": wanted, "needed": needed, "satisfied": list(SATISFIED)}
             statement = READ_JOIN if len(needed) > FEW else READ
-            self.see(self.ask(f"SELECT json_agg(seen) FROM ({statement}) AS seen", values).scalar())
+            self.see(self.ask(SEE.format(statement), values).scalar())
 
     def see(self, rows: Sequence[Mapping[str, Any]] | None) -> None:
         self.seen |= {row["step"]: Seen(**row) for row in rows or ()}

@@ -5,10 +5,12 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from db.lives import LIVES
+from providers.storage import Storage
 from tests import paid
 from tests.chaos.stand import ENDED, Stand
 from tests.processes import eventually
@@ -184,12 +186,14 @@ def leaked_sessions(stand: Stand) -> list[str]:
 
 
 def leaked_folders(stand: Stand) -> list[str]:
-    """What dead steps left on disk goes with the next step that needs room: it is run here."""
+    """What dead steps left on disk goes with the next step that needs room, and what they did not finish writing with
+    the sweeper's hourly clearing: both are run here."""
     scratch = stand.folder / "scratch"
     time.sleep(UNLOCKED_S)  # the age from which a folder may be taken for a dead step's
     last = stand.output_job(seed=paid.seed(speech=1))
     eventually(lambda: stand.ended(last), within=60, what="the job after it all ends")
     left = [path.name for path in scratch.glob("likeness-step-*")]
+    Storage((stand.folder / "assets").as_uri()).sweep(timedelta())
     partial = Path(stand.folder / "assets" / "partial")
     unfinished = [path.name for path in partial.iterdir()] if partial.exists() else []
     return [f"scratch folder {name} is left" for name in left] + [f"partial file {name} is left" for name in unfinished]
