@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks import report
-from benchmarks.phase import PEERS, SHARES
+from benchmarks.phase import PEERS, SHARES, end_in_order
 from benchmarks.servers import BenchServers
 from benchmarks.size import FULL, QUICK, Size
 from benchmarks.turn import FOUND
@@ -36,10 +36,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few jobs: to see that it works; docs stay as they are")
     parser.add_argument("--only", nargs="+", choices=[*PEERS, SHARES], metavar="TURN", help="some of: %(choices)s")
     asked = parser.parse_args()
-    run = measure(asked.only or [*PEERS, SHARES], QUICK if asked.quick else FULL)
+    end_in_order()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     file = OUTPUT / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.json"
-    file.write_text(json.dumps(run, indent=1))
+    run = measure(asked.only or [*PEERS, SHARES], QUICK if asked.quick else FULL, file)
     tables = report.markdown(run)
     print(f"\n{tables}\n{file}, {run['minutes']:.0f} min")
     if failed := [name for name, why in run["left_out"].items() if "failed" in why]:
@@ -48,46 +48,35 @@ def main() -> None:
         publish(run, tables)
 
 
-def measure(turns: list[str], size: Size) -> dict[str, Any]:
-    """By turn what it found, and under which conditions."""
+def measure(turns: list[str], size: Size, file: Path) -> dict[str, Any]:
+    """By turn what it found, and under which conditions; kept in the file after each turn."""
     start = time.monotonic()
-    found: dict[str, Any] = {}
-    busy: dict[str, float] = {}
-    left_out: dict[str, str] = {}
+    run: dict[str, Any] = {"at": time.strftime("%Y-%m-%d"), "busy": {}, "left_out": {}, "peers": {}, "shares": None}
     with ExitStack() as stack:
         servers = BenchServers(stack)
-        facts = servers.facts() | {"CPUs": str(os.cpu_count())} | _versions()
+        run["facts"] = servers.facts() | {"CPUs": str(os.cpu_count())} | _versions()
         for name in turns:
             if why := _missing(name, servers):
-                left_out[name] = why
+                run["left_out"][name] = why
                 continue
-            busy[name] = _quiet()
-            print(
-                f"{time.monotonic() - start:5.0f} s  {name} (others use {busy[name]:.0%})", file=sys.stderr, flush=True
-            )
+            run["busy"][name] = busy = _quiet()
+            print(f"{time.monotonic() - start:5.0f} s  {name} (others use {busy:.0%})", file=sys.stderr, flush=True)
             try:
-                found[name] = turn(servers, name, size)
+                found = turn(servers, name, size)
             except subprocess.SubprocessError as error:
-                left_out[name] = f"its turn failed ({type(error).__name__})"
-    shares = found.pop(SHARES, None)
-    minutes = (time.monotonic() - start) / 60
-    return {
-        "at": time.strftime("%Y-%m-%d"),
-        "facts": facts,
-        "busy": busy,
-        "minutes": minutes,
-        "left_out": left_out,
-        "peers": found,
-        "shares": shares,
-    }
+                run["left_out"][name] = f"its turn failed ({type(error).__name__})"
+            else:
+                run |= {"shares": found} if name == SHARES else {"peers": run["peers"] | {name: found}}
+            run["minutes"] = (time.monotonic() - start) / 60
+            file.write_text(json.dumps(run, indent=1))
+    return run
 
 
 def turn(servers: BenchServers, name: str, size: Size) -> dict[str, Any]:
     with servers.fresh() as given, tempfile.TemporaryDirectory(prefix="likeness-bench-") as folder:
         in_jobs = size.growth_in_jobs if name == "likeness" else size.peers_in_jobs
         setting = given | {"peer": name, "path": folder, "size": asdict(size), "in_jobs": in_jobs}
-        command = [sys.executable, "-m", "benchmarks.phase"]
-        subprocess.run(command, input=json.dumps(setting), text=True, check=True, timeout=TURN_S)
+        _phase(json.dumps(setting))
         return dict(json.loads((Path(folder) / FOUND).read_text()))
 
 
@@ -99,6 +88,20 @@ def publish(run: dict[str, Any], tables: str) -> None:
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
+
+
+def _phase(setting: str) -> None:
+    """In a session of its own: whatever ends us, it is asked to end, and then stops its workers."""
+    command = [sys.executable, "-m", "benchmarks.phase"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True) as phase:
+        try:
+            phase.communicate(setting, timeout=TURN_S)
+        except BaseException:
+            phase.terminate()
+            phase.wait()
+            raise
+    if phase.returncode:
+        raise subprocess.CalledProcessError(phase.returncode, command)
 
 
 def _missing(name: str, servers: BenchServers) -> str | None:

@@ -5,6 +5,7 @@ What it finds stands as JSON in the file `found` of the turn's folder.
 
 import json
 import os
+import signal
 import sys
 from functools import partial
 from importlib import import_module
@@ -48,7 +49,13 @@ def measure(given: Turn) -> dict[str, Any]:
     return {"latency": one, "scenes": [one, *more], "throughput": at_once, "jobs": many, "recovery": killed}
 
 
+def end_in_order() -> None:
+    """SIGTERM is an exception like Ctrl-C: so workers are stopped, and databases dropped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def main() -> None:
+    end_in_order()
     given = turn.load(json.load(sys.stdin))
     if given.peer == SHARES:
         from benchmarks import shares  # needs the service's settings, which other peers have not

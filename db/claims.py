@@ -144,7 +144,7 @@ class Message:
 
 def claim(session: Session, message: Message) -> Claim | Verdict:
     """Claim the step for this message. May be run twice: the same delivery holds it."""
-    with turn(session, message.job_id, entered=message.step) as job:
+    with turn(session, message.job_id) as job:
         return take(job, message) if job else Verdict.STALE
 
 

@@ -7,6 +7,7 @@ that nobody works under this number; but for the moment after the server itself 
 import secrets
 import select
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -61,6 +62,6 @@ class Life:
         self._connection = None
 
 
-def gone(session: Session, number: int, since: str) -> bool:
-    """Whether the process of this number, which worked at `since` (a time with its zone), is known to live no more."""
+def gone(session: Session, number: int, since: datetime) -> bool:
+    """Whether the process of this number, which worked at `since`, is known not to live any more."""
     return bool(session.scalar(GONE, {"number": number, "since": since}))

@@ -70,7 +70,7 @@ class Woken:
 
 def record(session: Session, held: Claim, outcome: Outcome, **told: Any) -> bool:
     """Write how the attempt ended; see `write`."""
-    with turn(session, held.job_id, held.step.key) as job:
+    with turn(session, held.job_id) as job:
         return job is not None and write(job, held, outcome, **told)
 
 

@@ -3,10 +3,10 @@
 Every step costs one turn, or two: so a turn asks the server little, and in few messages.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg2.extras import Json
@@ -19,10 +19,16 @@ from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus
 
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
 
+LOCK = """
+    SELECT
+        id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
+        callbacks, COALESCE(snapshot -> 'metadata', '{}')
+    FROM jobs WHERE id = %(job)s FOR UPDATE
+"""
 READ = """
     SELECT
         step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
-        COALESCE(lease_until > now(), false) AS leased, COALESCE(wake_at <= now(), false) AS due
+        COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
     FROM records WHERE job_id = %(job)s AND step = ANY(%(steps)s)
 """
 # Every branch of a join asks whether it was the last: many outputs are read only when they are all there.
@@ -30,17 +36,7 @@ READ_JOIN = f"""{READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
         SELECT FROM records WHERE job_id = %(job)s AND step = ANY(%(needed)s) AND status <> ALL(%(satisfied)s)
     ))
 """
-SEE = "SELECT json_agg(seen) FROM ({}) AS seen"
-# Two statements in one message: what stands beside a row on whose lock one waits is as it was before the wait.
-LOCK = f"""
-    SELECT FROM jobs WHERE id = %(job)s FOR UPDATE;
-    SELECT
-        id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
-        callbacks, COALESCE(snapshot -> 'metadata', '{{}}'), ({SEE.format(READ)})
-    FROM jobs WHERE id = %(job)s
-"""  # noqa: S608  # made of constants
 FEW = 4
-MOST_GUESSES = 256
 WRITE = """
     UPDATE jobs SET
         status = %(status)s, launch = %(launch)s, scenes = %(scenes)s, progress = %(progress)s,
@@ -73,7 +69,7 @@ class Seen(NamedTuple):
     variation: int
     owner: str | None
     provider: str | None
-    started_at: str | None
+    started_at: datetime | None
     output: Any
     output_input_digest: str | None
     leased: bool
@@ -126,18 +122,19 @@ class Turn:
 
     def read(self, *steps: str, entered: str | None = None) -> None:
         """See these steps; `entered` as well, and what it reads, if all of that is there."""
-        wanted = [step for step in (*steps, entered) if step is not None and step not in self.seen]
-        reads = self.plan.predecessors.get(entered, frozenset()) if entered else frozenset()
-        needed = [step for step in reads if step not in self.seen and step not in wanted]
-        if wanted or needed:
+        wanted = [step for step in steps if step not in self.seen]
+        needed: list[str] = []
+        if entered is not None and entered not in self.seen:
+            needed = [
+                step for step in self.plan.predecessors.get(entered, ()) if step not in self.seen and step not in wanted
+            ]
+            wanted.append(entered)
+        if wanted:
             values = {"job": self.id, "steps": wanted + needed}
             if len(needed) > FEW:
                 values |= {"entered": wanted, "needed": needed, "satisfied": list(SATISFIED)}
-            statement = READ_JOIN if len(needed) > FEW else READ
-            self.see(self.ask(SEE.format(statement), values).scalar())
-
-    def see(self, rows: Sequence[Mapping[str, Any]] | None) -> None:
-        self.seen |= {row["step"]: Seen(**row) for row in rows or ()}
+            rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values).all()
+            self.seen |= {row[0]: Seen._make(row) for row in rows}
 
     def ask(self, statement: str, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it now: its answer decides what changes."""
@@ -245,28 +242,13 @@ class Turn:
         self._events.append((kind, stage, label))
 
 
-_guesses: dict[str, Plan] = {}  # of jobs that had a turn here before: what the next one will want to see
-
-
 @contextmanager
-def turn(session: Session, job_id: str, *steps: str, entered: str | None = None) -> Iterator[Turn | None]:
-    """None: there is no such job. What was said of the job is written at the end.
-
-    These steps are seen with it, and `entered` with what it reads, where that is little and can be guessed.
-    """
-    wanted = {*steps, entered} if entered else set(steps)
-    if entered and (guess := _guesses.get(job_id)):
-        needed = guess.predecessors.get(entered, frozenset())
-        wanted |= needed if len(needed) <= FEW else set()
-    found = session.connection().exec_driver_sql(LOCK, {"job": job_id, "steps": list(wanted)}).first()
+def turn(session: Session, job_id: str) -> Iterator[Turn | None]:
+    """None: there is no such job. What was said of the job is written at the end."""
+    found = session.connection().exec_driver_sql(LOCK, {"job": job_id}).first()
     if found is None:
         yield None
         return
-    *known, seen = found
-    taken = Turn(session, *known)
-    taken.see(seen)
-    if len(_guesses) >= MOST_GUESSES:
-        _guesses.clear()
-    _guesses[job_id] = taken.plan
+    taken = Turn(session, *found)
     yield taken
     taken.write()

@@ -167,9 +167,10 @@ class _Run:
     def _record(self, held: Claim, tried: Attempted, follow: Next | None, session: Session) -> _Written:
         waits = isinstance(tried.outcome, Again | Wait)
         keep = self._message(held.step.key, self.course.place).keep() if waits else None
-        with turn(session, self.job_id, held.step.key, entered=follow.step if follow else None) as job:
+        with turn(session, self.job_id) as job:
             if job is None:
                 return _Written(in_force=False)
+            job.read(held.step.key, entered=follow.step if follow else None)
             in_force = records.write(
                 job,
                 held,
@@ -188,7 +189,7 @@ class _Run:
         return self._enter(follow, self.house.database.patiently(partial(self._claim_next, follow)))
 
     def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | None:
-        with turn(session, self.job_id, entered=follow.step if follow else None) as job:
+        with turn(session, self.job_id) as job:
             return self._next(job, follow) if job else Verdict.STALE
 
     def _light(self) -> Next | None:
