@@ -22,10 +22,10 @@ def armed(folder: Path) -> Callable[[str], None]:
     def come_by(name: str) -> None:
         hit = folder / f"{name}.hit"
         try:
+            fault = (folder / name).read_text()
             (folder / name).rename(hit)
         except OSError:
             return
-        fault = hit.read_text()
         if fault == "kill_worker":
             os.kill(os.getppid(), signal.SIGKILL)
         if fault.startswith("kill"):
