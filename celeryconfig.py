@@ -22,17 +22,9 @@ _exchange = Exchange("likeness", type="topic", durable=True)
 _dead_letters = Exchange("likeness.dead", type="fanout", durable=True)
 
 
-def _queue(name: str) -> Queue:
-    return Queue(
-        name,
-        _exchange,
-        routing_key=f"{name}.#",
-        queue_arguments={
-            "x-queue-type": "quorum",
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-dead-letter-exchange": _dead_letters.name,
-        },
-    )
+def _queue(name: str, **arguments: str) -> Queue:
+    limited = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+    return Queue(name, _exchange, routing_key=f"{name}.#", queue_arguments=limited | arguments)
 
 
 DEAD = Queue("dead", _dead_letters, routing_key="#", queue_arguments={"x-queue-type": "quorum"})
@@ -40,7 +32,9 @@ DEAD = Queue("dead", _dead_letters, routing_key="#", queue_arguments={"x-queue-t
 broker_url = _settings.broker_url
 result_backend = "tasks.backend:RecordBackend"
 
-task_queues = [_queue(name) for name in ("avatar", "marketing", "callback", "maintenance")]
+_kept = {"x-dead-letter-exchange": _dead_letters.name}
+task_queues = [_queue(name, **_kept) for name in ("avatar", "marketing", "callback")]
+task_queues += [_queue("maintenance")]  # the clock brings its work again; a sweep that expired is not poison
 task_default_queue = "maintenance"
 task_default_exchange = _exchange.name
 task_default_exchange_type = "topic"

@@ -97,11 +97,13 @@ def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_queues_are_what_operators_were_told(running: Running, broker_url: str) -> None:
     """Declared anew with other arguments, a queue refuses; with the right ones, it agrees."""
-    limited = {"x-queue-type": "quorum", "x-delivery-limit": 10, "x-dead-letter-exchange": "likeness.dead"}
+    limited = {"x-queue-type": "quorum", "x-delivery-limit": 10}
+    kept = limited | {"x-dead-letter-exchange": "likeness.dead"}
+    arguments = {"avatar": kept, "marketing": kept, "callback": kept, "maintenance": limited}
     exchange = Exchange("likeness", type="topic", durable=True)
     with Connection(broker_url) as connection:
-        for name in ("avatar", "marketing", "callback", "maintenance"):
-            Queue(name, exchange, f"{name}.#", queue_arguments=limited, channel=connection.default_channel).declare()
+        for name, told in arguments.items():
+            Queue(name, exchange, f"{name}.#", queue_arguments=told, channel=connection.default_channel).declare()
         dead = Queue("dead", channel=connection.default_channel).queue_declare(passive=True)
     assert dead is not None
 

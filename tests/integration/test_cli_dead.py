@@ -21,7 +21,8 @@ from tests import factories, inline, processes
 from tests.command import LIKENESS, run
 from tests.processes import eventually
 
-LIMITED = {"x-queue-type": "quorum", "x-delivery-limit": 10, "x-dead-letter-exchange": "likeness.dead"}
+LIMITED = {"x-queue-type": "quorum", "x-delivery-limit": 10}
+KEPT = LIMITED | {"x-dead-letter-exchange": "likeness.dead"}
 TOPIC = Exchange("likeness", type="topic", durable=True)
 DEAD = Queue("dead", Exchange("likeness.dead", type="fanout"), "#", queue_arguments={"x-queue-type": "quorum"})
 
@@ -47,7 +48,7 @@ class Post:
         return id
 
     def queue(self, name: str) -> Queue:
-        return Queue(name, TOPIC, f"{name}.#", queue_arguments=LIMITED)
+        return Queue(name, TOPIC, f"{name}.#", queue_arguments=LIMITED if name == "maintenance" else KEPT)
 
     def taken(self, name: str, *, reject: bool = False) -> Any:
         """The next message of a queue."""
