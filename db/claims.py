@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import lives
 from db.jobs import problem
+from db.statements import Statement
 from db.turns import Seen, Turn, jsonb, turn
 from pipeline.errors import StageCrashed, WorkerLost
 from pipeline.graph import Step
@@ -25,13 +26,16 @@ LEASE = timedelta(seconds=30)
 RENEWAL_S = 4.0
 MOST_LOST = 10  # a healthy long step may lose its worker to several deploys; a poisonous one must not go on for ever
 
-RUN = """
+RUN = Statement(
+    "run_step",
+    """
     UPDATE records SET
         status = 'running', attempt = attempt + 1, owner = %(owner)s, lease_until = now() + %(lease)s,
         started_at = now(), finished_at = NULL, wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL,
         input = %(input)s, input_digest = %(digest)s
     WHERE job_id = %(job)s AND step = %(step)s
-"""
+    """,
+)
 REUSE = """
     UPDATE records SET
         status = 'reused', owner = NULL, lease_until = NULL, finished_at = now(),

@@ -14,7 +14,12 @@ from sqlalchemy.orm import Session
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
-SESSION = {"lock_timeout": "10s", "statement_timeout": "30s", "timezone": "utc"}
+SESSION = {
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+    "timezone": "utc",
+    "plan_cache_mode": "force_generic_plan",
+}
 PATIENCE_S = 60.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0

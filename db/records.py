@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import assets, jobs
 from db.claims import Claim
 from db.models import Job, Record
+from db.statements import Statement
 from db.turns import Seen, Turn, jsonb, turn
 from pipeline.graph import EMPTY, prune, segment
 from pipeline.outcome import Again, Cancelled, Done, Failed, Outcome, Wait
@@ -17,12 +18,15 @@ from pipeline.routes import plan
 from pipeline.state import SATISFIED, StepStatus
 from schemas import records as codec
 
-SUCCEED = """
+SUCCEED = Statement(
+    "succeed_step",
+    """
     UPDATE records SET
         status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, tried = 0, finished_at = now(),
         owner = NULL, lease_until = NULL, provider = %(provider)s, passed_over = %(passed_over)s
     WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
-"""
+    """,
+)
 END = """
     UPDATE records SET
         status = %(status)s, error = %(error)s, tried = %(tried)s, finished_at = now(),
@@ -30,10 +34,13 @@ END = """
         provider = %(provider)s, passed_over = %(passed_over)s
     WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
 """
-TRY = """
+TRY = Statement(
+    "note_attempt",
+    """
     INSERT INTO attempts (job_id, step, attempt, outcome, error, provider, started_at, finished_at)
     VALUES (%(job)s, %(step)s, %(attempt)s, %(outcome)s, %(error)s, %(provider)s, %(started_at)s, now())
-"""
+    """,
+)
 WAIT = """
     UPDATE records SET
         status = 'waiting', waits = waits + 1, wake_at = now() + %(after)s::interval, awaits = %(awaits)s,

@@ -13,49 +13,69 @@ from psycopg2.extras import Json
 from sqlalchemy import CursorResult
 from sqlalchemy.orm import Session
 
-from db import events, ids
+from db import events, ids, statements
+from db.statements import Statement
 from pipeline.routes import Plan, plan
 from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus
 
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
+PATIENT = timedelta(seconds=25)  # nearly so long is enough: to write it anew each time costs an entry in each index
 
-LOCK = """
+LOCK = Statement(
+    "lock_job",
+    """
     SELECT
         id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
         callbacks, COALESCE(snapshot -> 'metadata', '{}')
     FROM jobs WHERE id = %(job)s FOR UPDATE
-"""
-READ = """
+    """,
+)
+_READ = """
     SELECT
         step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
         COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
     FROM records WHERE job_id = %(job)s AND step = ANY(%(steps)s)
 """
+READ = Statement("read_records", _READ)
 # Every branch of a join asks whether it was the last: many outputs are read only when they are all there.
-READ_JOIN = f"""{READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
+_READ_JOIN = f"""{_READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
         SELECT FROM records WHERE job_id = %(job)s AND step = ANY(%(needed)s) AND status <> ALL(%(satisfied)s)
     ))
 """
+READ_JOIN = Statement("read_join", _READ_JOIN)
 FEW = 4
-WRITE = """
+WRITE = Statement(
+    "write_job",
+    """
     UPDATE jobs SET
         status = %(status)s, launch = %(launch)s, scenes = %(scenes)s, progress = %(progress)s,
         sequence = %(sequence)s, gate = %(gate)s, result = %(result)s, error = %(error)s, nudges = %(nudges)s,
-        nudge_at = COALESCE(now() + %(patience)s::interval, nudge_at), updated_at = now(),
+        nudge_at = CASE
+            WHEN nudge_at BETWEEN now() + %(patient)s::interval AND now() + %(patience)s::interval THEN nudge_at
+            ELSE COALESCE(now() + %(patience)s::interval, nudge_at)
+        END,
+        updated_at = now(),
         started_at = CASE WHEN %(started)s THEN now() ELSE started_at END,
         finished_at = CASE WHEN %(ended)s THEN now() ELSE finished_at END
     WHERE id = %(job)s
-"""
-TELL = """
+    """,
+)
+TELL = Statement(
+    "tell",
+    """
     INSERT INTO events (id, job_id, client, sequence, type, state, due_at, data) VALUES (
         %(id)s, %(job)s, %(client)s, %(sequence)s, %(type)s, 'pending',
         CASE WHEN NOT EXISTS (SELECT FROM events WHERE job_id = %(job)s AND state = 'pending') THEN now() END, %(data)s
     )
-"""
-NOTE = """
+    """,
+)
+NOTE = Statement(
+    "note",
+    """
     INSERT INTO events (id, job_id, client, sequence, type, state, data)
     VALUES (%(id)s, %(job)s, %(client)s, %(sequence)s, %(type)s, 'unwanted', %(data)s)
-"""
+    """,
+)
 
 
 class Seen(NamedTuple):
@@ -104,10 +124,10 @@ class Turn:
     callbacks: bool
     metadata: Any
     seen: dict[str, Seen] = field(default_factory=dict)
-    _later: list[str] = field(default_factory=list)
-    _values: dict[str, Any] = field(default_factory=dict)
+    _later: list[tuple[Statement | str, Mapping[str, Any]]] = field(default_factory=list)
     _events: list[tuple[EventType, str | None, str | None]] = field(default_factory=list)
     _patience: timedelta | None = None
+    _patient: timedelta | None = None
     _started: bool = False
     _ended: bool = False
     _changed: bool = False
@@ -136,15 +156,13 @@ class Turn:
             rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values).all()
             self.seen |= {row[0]: Seen._make(row) for row in rows}
 
-    def ask(self, statement: str, values: Mapping[str, Any]) -> CursorResult[Any]:
+    def ask(self, statement: Statement | str, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it now: its answer decides what changes."""
-        return self.session.connection().exec_driver_sql(statement, dict(values))
+        return statements.run(self.session.connection(), [(statement, values)])
 
-    def later(self, statement: str, values: Mapping[str, Any]) -> None:
+    def later(self, statement: Statement | str, values: Mapping[str, Any]) -> None:
         """Run it at the end of the turn, with all else that changes."""
-        place = f"{len(self._later)}."
-        self._later.append(statement.replace("%(", f"%({place}"))
-        self._values |= {f"{place}{name}": value for name, value in values.items()}
+        self._later.append((statement, values))
 
     def begin(self, stage: str, label: str, *, first: bool) -> None:
         """A step starts; `first`: for the first time."""
@@ -197,11 +215,11 @@ class Turn:
     def move(self) -> None:
         """Something happened: the sweeper's patience starts anew."""
         self.nudges = 0
-        self.rest(PATIENCE)
+        self.rest(PATIENCE, at_least=PATIENT)
 
-    def rest(self, patience: timedelta) -> None:
-        """The sweeper leaves the job alone for so long."""
-        self._patience = patience
+    def rest(self, patience: timedelta, *, at_least: timedelta | None = None) -> None:
+        """The sweeper leaves the job alone for so long; `at_least`: if it would for so long, that stands."""
+        self._patience, self._patient = patience, at_least
         self._changed = True
 
     def touch(self) -> None:
@@ -214,7 +232,7 @@ class Turn:
         if self._events or self._changed:
             self.later(WRITE, self._changes())
         if self._later:
-            self.ask(";".join(self._later), self._values)
+            statements.run(self.session.connection(), self._later)
 
     def _changes(self) -> dict[str, Any]:
         return {
@@ -229,6 +247,7 @@ class Turn:
             "error": jsonb(self.error),
             "nudges": self.nudges,
             "patience": self._patience,
+            "patient": self._patient,
             "started": self._started,
             "ended": self._ended,
         }
@@ -245,7 +264,7 @@ class Turn:
 @contextmanager
 def turn(session: Session, job_id: str) -> Iterator[Turn | None]:
     """None: there is no such job. What was said of the job is written at the end."""
-    found = session.connection().exec_driver_sql(LOCK, {"job": job_id}).first()
+    found = statements.run(session.connection(), [(LOCK, {"job": job_id})]).first()
     if found is None:
         yield None
         return

@@ -7,7 +7,7 @@ from celery import Celery, bootsteps, signals
 from celery.concurrency import get_implementation
 from kombu import Connection
 
-app = Celery("likeness", config_source="celeryconfig", set_as_current=True)
+app = Celery("likeness", config_source="celeryconfig", events="tasks.monitoring:Events", set_as_current=True)
 app.conf.imports = ("tasks.stages", "tasks.callbacks", "tasks.maintenance", "tasks.stopping", "tasks.vigil")
 
 log = structlog.get_logger()

@@ -9,6 +9,7 @@ from celery.events.event import Event
 
 from db.claims import Claim
 from pipeline.outcome import Done, Outcome
+from tasks.monitoring import unconfirmed
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class Sightings:
             return
         app, hostname = self._task.app, self._task.request.hostname
         try:
-            with app.amqp.producer_pool.acquire(block=True) as producer:
+            with unconfirmed().acquire(block=True) as producer:
                 dispatcher = app.events.Dispatcher(producer.connection, hostname, channel=producer.channel)
                 producer.publish(
                     events,
