@@ -169,6 +169,7 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
     digest = codec.digest({"stage": step.stage.name, "version": step.stage.version, "inputs": inputs})
     if row.output is not None and row.output_input_digest == digest:
         job.later(REUSE, {"job": job.id, "step": step.key})
+        job.seen[step.key] = row._replace(status=StepStatus.REUSED)
         job.reach(step.key, row.output)
         job.move()
         return Verdict.SATISFIED

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import events, ids
 from db.models import IdempotencyKey, Job, Record
+from db.statements import Statement
 from db.turns import Turn, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
 from pipeline.graph import steps as steps_of
@@ -22,9 +23,10 @@ SENT_GRACE = timedelta(seconds=30)
 LONGEST_GRACE = timedelta(minutes=30)
 
 
-STEPS = """
-    SELECT step, status, COALESCE(lease_until > now(), false) FROM records WHERE job_id = %(job)s
-"""
+STEPS = Statement(
+    "look_at_steps",
+    "SELECT step, status, COALESCE(lease_until > now(), false) FROM records WHERE job_id = %(job)s",
+)
 GROW = """
     INSERT INTO records (job_id, step, stage, scene, place, status)
     SELECT %(job)s, step, stage, scene, place, 'pending'
@@ -153,28 +155,38 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
     it has its message and goes on with what follows by itself.
     """
     with turn(session, job_id) as job:
-        if job is None or not job.active or (launch is not None and launch != job.launch):
+        return move(job, launch=launch) if job else Move()
+
+
+def move(job: Turn, *, launch: int | None = None) -> Move:
+    """See `advance`; in this turn at the job, and with what was decided in it."""
+    if not job.active or (launch is not None and launch != job.launch):
+        return Move()
+    found = _grow(job)
+    left = prune(job.plan.tree, found.satisfied)
+    if left == EMPTY:
+        job.read(job.plan.last)
+        job.complete(job.seen[job.plan.last].output)
+        return Move(client=job.client)
+    first = parts(left)[0]
+    if isinstance(first, Gate):
+        job.open({"name": first.name, "stage": first.judges.name})
+        return Move(client=job.client)
+    ready = segment(left)
+    assert ready != EMPTY, "after its storyboard a job has scenes"
+    if found.busy:
+        ready = without(ready, found.busy)
+        if launch or ready == EMPTY:  # whoever is busy asks again
             return Move()
-        found = _grow(job)
-        left = prune(job.plan.tree, found.satisfied)
-        if left == EMPTY:
-            job.read(job.plan.last)
-            job.complete(job.seen[job.plan.last].output)
-            return Move(client=job.client)
-        first = parts(left)[0]
-        if isinstance(first, Gate):
-            job.open({"name": first.name, "stage": first.judges.name})
-            return Move(client=job.client)
-        ready = segment(left)
-        assert ready != EMPTY, "after its storyboard a job has scenes"
-        if found.busy:
-            ready = without(ready, found.busy)
-            if launch or ready == EMPTY:  # whoever is busy asks again
-                return Move()
-        if launch is not None or job.launch == 0:
-            job.launch += 1
-        job.rest(min(SENT_GRACE * 2**job.nudges, LONGEST_GRACE))
-        return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
+    if launch is not None or job.launch == 0:
+        job.launch += 1
+    job.rest(min(SENT_GRACE * 2**job.nudges, LONGEST_GRACE))
+    return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
+
+
+def complete(job: Turn) -> bool:
+    """Whether what was launched is done: nothing is left that could run before the next launch, or a gate."""
+    return segment(prune(job.plan.tree, _look(job).satisfied)) == EMPTY
 
 
 def unsent(session: Session, launch: Launch) -> None:
@@ -331,27 +343,36 @@ def _insert(session: Session, order: Order) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The steps of a job that are done, and those that wait or are worked on just now."""
+    """The steps of a job, those that are done, and those that wait or are worked on just now."""
 
+    steps: frozenset[str]
     satisfied: frozenset[str]
     busy: frozenset[str]
 
 
-def _grow(job: Turn) -> Found:
-    """What the records say, with a record for each step that had none."""
-    made = job.plan
+def _look(job: Turn) -> Found:
+    """What the records say, and what this turn has decided."""
     rows: Sequence[Any] = job.ask(STEPS, {"job": job.id}).all()
-    missing = made.steps.keys() - {step for step, _, _ in rows}
-    if missing:
-        job.later(GROW, _columns(job.id, made, missing))
+    found = {step: (status, leased) for step, status, leased in rows}
+    found |= {step: (seen.status, seen.leased) for step, seen in job.seen.items()}
     return Found(
-        frozenset(step for step, status, _ in rows if status in SATISFIED),
+        frozenset(found),
+        frozenset(step for step, (status, _) in found.items() if status in SATISFIED),
         frozenset(
             step
-            for step, status, leased in rows
+            for step, (status, leased) in found.items()
             if status == StepStatus.WAITING or (status == StepStatus.RUNNING and leased)
         ),
     )
+
+
+def _grow(job: Turn) -> Found:
+    """What `_look` finds, with a record for each step that had none."""
+    found = _look(job)
+    missing = job.plan.steps.keys() - found.steps
+    if missing:
+        job.later(GROW, _columns(job.id, job.plan, missing))
+    return found
 
 
 def _columns(job_id: str, made: Plan, keys: Collection[str]) -> dict[str, Any]:

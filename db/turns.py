@@ -64,8 +64,9 @@ TELL = Statement(
     "tell",
     """
     INSERT INTO events (id, job_id, client, sequence, type, state, due_at, data) VALUES (
-        %(id)s, %(job)s, %(client)s, %(sequence)s, %(type)s, 'pending',
-        CASE WHEN NOT EXISTS (SELECT FROM events WHERE job_id = %(job)s AND state = 'pending') THEN now() END, %(data)s
+        %(id)s, %(job)s::text, %(client)s, %(sequence)s, %(type)s, 'pending',
+        CASE WHEN NOT EXISTS (SELECT FROM events WHERE job_id = %(job)s::text AND state = 'pending') THEN now() END,
+        %(data)s
     )
     """,
 )
@@ -268,6 +269,6 @@ def turn(session: Session, job_id: str) -> Iterator[Turn | None]:
     if found is None:
         yield None
         return
-    taken = Turn(session, *found)
+    taken = Turn(session, *tuple(found))
     yield taken
     taken.write()

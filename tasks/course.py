@@ -15,6 +15,8 @@ from celery.app.task import Task
 from celery.canvas import Signature, _chain, group
 from celery.result import AsyncResult
 
+from tasks import posting
+
 ADVANCE = "advance"
 
 
@@ -51,6 +53,8 @@ class StageTask(Task):
     ) -> AsyncResult:
         keeping = _keeping.get()
         if keeping is None or keeping.place is not None or args is None or list(args) != keeping.args:
+            if (producer := posting.producer(self.app)) is not None:
+                options["producer"] = producer
             return super().apply_async(args, kwargs, task_id, **options)
         keeping.place = Place(task_id or "", list(options.get("chain") or ()), options.get("chord"))
         return self.AsyncResult(task_id)

@@ -8,30 +8,30 @@ from kombu.exceptions import OperationalError
 
 from db import jobs
 from db.jobs import Move
-from tasks import stencils
+from tasks import posting, stencils
 from tasks.app import app
 from tasks.house import house
 
 log = structlog.get_logger()
 
 
-def launch(job_id: str, *, number: int | None = None, again: bool = False) -> None:
+def launch(job_id: str, *, number: int | None = None) -> None:
     """Advance the job and send what runs next.
 
-    `number` names the launch that has ended: an older one changes nothing, unless it asks `again`: then the newer one
-    may never have been sent. Without it, what is left is sent again.
+    `number` names the launch that has ended: an older one changes nothing. Without it, what is left is sent again.
     """
-    database = house().database
-    move = database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
-    if again and move == Move():
-        move = database.patiently(lambda session: jobs.advance(session, job_id))
+    send(job_id, house().database.patiently(lambda session: jobs.advance(session, job_id, launch=number)))
+
+
+def send(job_id: str, move: Move) -> None:
+    """Do after the commit what the move asks for."""
     if move.launch is not None:
         made = move.launch
         try:
             stencils.send(app, made)
         except OperationalError as error:
             log.warning("canvas not sent", job=job_id, launch=made.number, error=type(error).__name__)
-            database.patiently(lambda session: jobs.unsent(session, made))
+            house().database.patiently(lambda session: jobs.unsent(session, made))
     if move.client is not None:
         announce(move.client, job_id)
 
@@ -51,7 +51,12 @@ def call(client: str, **about: str) -> None:
     """Ask a callback worker to look for the client's events."""
     try:
         app.send_task(
-            "deliver", args=(client,), queue="callback", routing_key="callback.deliver", argsrepr=f"(client={client})"
+            "deliver",
+            args=(client,),
+            queue="callback",
+            routing_key="callback.deliver",
+            argsrepr=f"(client={client})",
+            producer=posting.producer(app),
         )
     except OperationalError as error:
         log.warning("events not announced", client=client, error=type(error).__name__, **about)

@@ -10,7 +10,7 @@ from typing import Any
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
 from kombu import Connection
-from kombu.asynchronous import get_event_loop
+from kombu.asynchronous import Hub, get_event_loop
 from kombu.pools import ProducerPool, producers
 
 TOGETHER_S = 0.2
@@ -30,13 +30,14 @@ class Dispatcher(EventDispatcher):
         on_send_buffered: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
-        if on_send_buffered is not None and connection is not None:
+        loop = get_event_loop()
+        if on_send_buffered is not None and connection is not None and loop is not None:
             connection.connection.confirm_publish = False  # looked at when a channel is opened
-            on_send_buffered = _together(on_send_buffered)
+            on_send_buffered = _together(on_send_buffered, loop)
         super().__init__(connection, *args, on_send_buffered=on_send_buffered, **options)
 
 
-def _together(flush: Callable[[], None]) -> Callable[[], None]:
+def _together(flush: Callable[[], None], loop: Hub) -> Callable[[], None]:
     """Called for each event; flushes once for all that come within the time."""
     waiting = False
 
@@ -49,7 +50,7 @@ def _together(flush: Callable[[], None]) -> Callable[[], None]:
         nonlocal waiting
         if not waiting:
             waiting = True
-            get_event_loop().call_later(TOGETHER_S, due)
+            loop.call_later(TOGETHER_S, due)
 
     return note
 

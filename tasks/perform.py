@@ -10,12 +10,14 @@ import structlog
 from celery import signals
 from celery.app.task import Task
 from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db import claims, records
+from db import claims, jobs, records
 from db.claims import Claim, Message, Verdict
 from db.database import DatabaseAway
+from db.jobs import Move
 from db.turns import Turn, turn
 from pipeline.failpoints import failpoint
 from pipeline.outcome import Again, Done, Failed, Wait
@@ -24,7 +26,8 @@ from tasks import canvas
 from tasks.attempt import Attempted, LeaseLost, attempt, crashed
 from tasks.course import Course, Next, Place
 from tasks.house import House, house
-from tasks.launching import announce, launch
+from tasks.launching import announce, launch, send
+from tasks.posting import posted
 from tasks.sightings import Sightings
 from tasks.watch import watch
 
@@ -46,6 +49,10 @@ def perform(task: Task, job_id: str, step: str, number: int) -> None:
         # not the stage's failure: the message goes back, and with it the step
         log.error("message put back", job=job_id, step=step, error=str(away))
         raise Reject(str(away), requeue=True) from None
+    except OperationalError as error:
+        # what follows may not be with the broker: this message comes again, and sends it again
+        log.warning("message put back", job=job_id, step=step, error=str(error))
+        raise Reject("not confirmed", requeue=True) from None
     except MemoryError:
         # Celery would let it kill the worker, and the redelivered message the next one
         log.error("message put back", job=job_id, step=step, error="MemoryError")
@@ -65,7 +72,7 @@ class _Written:
 
     in_force: bool
     follow: Next | None = None
-    then: Claim | Verdict | None = None
+    then: Claim | Verdict | Move | None = None
     overtaken: bool = False
 
 
@@ -84,12 +91,13 @@ class _Run:
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
-        try:
-            self._serve(self._claim(self._message(step, self.course.place)))
-        finally:
-            self.sightings.send()
-            if self.told is not None:
-                announce(self.told, self.job_id)
+        with posted():
+            try:
+                self._serve(self._claim(self._message(step, self.course.place)))
+            finally:
+                self.sightings.send()
+                if self.told is not None:
+                    announce(self.told, self.job_id)
 
     def _serve(self, held: Claim | Verdict | None) -> None:
         while held is not None:
@@ -180,15 +188,16 @@ class _Run:
                 passed_over=tried.passed_over,
                 message=keep,
             )
+            overtaken = job.active and job.launch != self.number
             then = self._next(job, follow) if in_force else None
-            return _Written(in_force, follow, then, overtaken=job.active and job.launch != self.number)
+            return _Written(in_force, follow, then, overtaken)
 
     def _follow(self) -> Claim | Verdict | None:
         """The step under way was done before: go on with what follows it."""
         follow = self._light()
         return self._enter(follow, self.house.database.patiently(partial(self._claim_next, follow)))
 
-    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | None:
+    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | Move | None:
         with turn(session, self.job_id) as job:
             return self._next(job, follow) if job else Verdict.STALE
 
@@ -200,25 +209,29 @@ class _Run:
         stage = STAGES[follow.task]
         return None if stage.heavy or stage.limit.total_seconds() > self.course.seconds_left else follow
 
-    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | None:
-        """Claim what follows; None where that is left to Celery, or is to advance and can be done."""
+    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | Move | None:
+        """Claim what follows, or advance; None where that is left to Celery."""
         if follow is None:
             return None
         if follow.step is None:
-            return Verdict.EARLY if follow.joins and not records.ready(job.session, self.job_id, None) else None
+            if follow.joins and not jobs.complete(job):
+                return Verdict.EARLY
+            move = jobs.move(job, launch=self.number)
+            # what a worker had launched that is gone now may never have been sent
+            return jobs.move(job) if move == Move() and self.course.redelivered else move
         return claims.take(job, self._message(follow.step, self.course.after(follow), follows=True))
 
-    def _enter(self, follow: Next | None, then: Claim | Verdict | None) -> Claim | Verdict | None:
-        if follow is None or then is Verdict.ALONE:
+    def _enter(self, follow: Next | None, then: Claim | Verdict | Move | None) -> Claim | Verdict | None:
+        if follow is None or then is None or then is Verdict.ALONE:
             return None
         if follow.joins and then is Verdict.EARLY:
             self.course.stay()
             return None
-        if then is not None and then is not Verdict.SATISFIED and not isinstance(then, Claim):
+        if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
         self.course.enter(follow)
-        if follow.step is None:
-            launch(self.job_id, number=self.number, again=self.course.redelivered)
+        if isinstance(then, Move):
+            send(self.job_id, then)
             return None
         return then
 

@@ -15,7 +15,8 @@ from celery.result import AsyncResult
 
 from db.jobs import Launch
 from pipeline.graph import Node
-from tasks import canvas
+from tasks import canvas, posting
+from tasks.posting import posted
 
 JOB = "job_of_nobody"
 NUMBER = 987_654_321
@@ -42,8 +43,10 @@ def send(app: Celery, launch: Launch) -> None:
     """Send the first messages of the canvas; they carry what follows. Raises kombu.exceptions.OperationalError."""
     text = _stencil(launch.tree, launch.lane).replace(JOB, launch.job_id).replace(str(NUMBER), str(launch.number))
     ids: defaultdict[str, str] = defaultdict(uuid)
-    for message in json.loads(ID.sub(lambda found: ids[found[0]], text)):
-        app.send_task(**message)
+    with posted():
+        for message in json.loads(ID.sub(lambda found: ids[found[0]], text)):
+            app.send_task(**message, producer=posting.producer(app))
+        posting.settle()
 
 
 @lru_cache(maxsize=32)
