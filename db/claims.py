@@ -246,8 +246,8 @@ def _gone(job: Turn, row: Seen, *, again: bool) -> bool:
 
     That the broker gives a message again proves nothing: the one that it takes back may be a double.
     """
-    life = (row.owner or "").split("/")[2:]
-    return lives.gone(job.session, int(life[0]), row.started_at) if life and row.started_at else again
+    gone = lives.gone(job.session, row.owner, row.started_at)
+    return again if gone is None else gone
 
 
 def _fail(job: Turn, row: Seen, error: Error, *, attempts: int) -> None:

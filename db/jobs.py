@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from db import events, ids
+from db import events, ids, lives
 from db.models import IdempotencyKey, Job, Record
 from db.statements import Statement
-from db.turns import Turn, turn
+from db.turns import Seen, Turn, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
@@ -25,7 +25,9 @@ LONGEST_GRACE = timedelta(minutes=30)
 
 STEPS = Statement(
     "look_at_steps",
-    "SELECT step, status, COALESCE(lease_until > now(), false) FROM records WHERE job_id = %(job)s",
+    """
+    SELECT step, status, COALESCE(lease_until > now(), false), owner, started_at FROM records WHERE job_id = %(job)s
+    """,
 )
 GROW = """
     INSERT INTO records (job_id, step, stage, scene, place, status)
@@ -352,17 +354,17 @@ class Found:
 
 def _look(job: Turn) -> Found:
     """What the records say, and what this turn has decided."""
-    rows: Sequence[Any] = job.ask(STEPS, {"job": job.id}).all()
-    found = {step: (status, leased) for step, status, leased in rows}
-    found |= {step: (seen.status, seen.leased) for step, seen in job.seen.items()}
+    found: dict[str, tuple[Any, ...]] = {row[0]: tuple(row[1:]) for row in job.ask(STEPS, {"job": job.id})}
+    found |= {step: (seen.status, seen.leased, seen.owner, seen.started_at) for step, seen in job.seen.items()}
+
+    def busy(status: str, leased: bool, owner: str | None, since: datetime | None) -> bool:
+        runs = status == StepStatus.RUNNING and leased and not lives.gone(job.session, owner, since)
+        return runs or status == StepStatus.WAITING
+
     return Found(
         frozenset(found),
-        frozenset(step for step, (status, _) in found.items() if status in SATISFIED),
-        frozenset(
-            step
-            for step, (status, leased) in found.items()
-            if status == StepStatus.WAITING or (status == StepStatus.RUNNING and leased)
-        ),
+        frozenset(step for step, (status, *_) in found.items() if status in SATISFIED),
+        frozenset(step for step, facts in found.items() if busy(*facts)),
     )
 
 
@@ -372,6 +374,7 @@ def _grow(job: Turn) -> Found:
     missing = job.plan.steps.keys() - found.steps
     if missing:
         job.later(GROW, _columns(job.id, job.plan, missing))
+        job.seen |= {step: Seen.new(step) for step in missing}
     return found
 
 

@@ -62,6 +62,10 @@ class Life:
         self._connection = None
 
 
-def gone(session: Session, number: int, since: datetime) -> bool:
-    """Whether the process of this number, which worked at `since`, is known not to live any more."""
-    return bool(session.scalar(GONE, {"number": number, "since": since}))
+def gone(session: Session, holder: str | None, since: datetime | None) -> bool | None:
+    """Whether the process that has a step since then is known not to live any more; None: it left no proof of life.
+
+    `holder` is what the record calls its owner: `task/delivery/life`.
+    """
+    life = (holder or "").split("/")[2:]
+    return bool(session.scalar(GONE, {"number": int(life[0]), "since": since})) if life and since else None

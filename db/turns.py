@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from psycopg2.extras import Json
 from sqlalchemy import CursorResult
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db import events, ids, statements
 from db.statements import Statement
 from pipeline.routes import Plan, plan
-from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus
+from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus, StepStatus
 
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
 PATIENT = timedelta(seconds=25)  # nearly so long is enough: to write it anew each time costs an entry in each index
@@ -95,6 +95,11 @@ class Seen(NamedTuple):
     output_input_digest: str | None
     leased: bool
     due: bool
+
+    @classmethod
+    def new(cls, step: str) -> Self:
+        """As the table makes it."""
+        return cls(step, StepStatus.PENDING, 0, 0, 0, 0, None, None, None, None, None, False, False)
 
 
 def jsonb(value: Any) -> Json | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from celery import Celery
 from celery.app.task import Task
@@ -44,6 +44,10 @@ class Place:
     chain: list[dict[str, Any]]
     chord: dict[str, Any] | None
 
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Self:
+        return cls(message["task_id"], list(message.get("chain") or ()), message.get("chord"))
+
 
 class StageTask(Task):
     """Sends messages as any task does, but for the one that its sender keeps to itself."""
@@ -56,7 +60,7 @@ class StageTask(Task):
             if (producer := posting.producer(self.app)) is not None:
                 options["producer"] = producer
             return super().apply_async(args, kwargs, task_id, **options)
-        keeping.place = Place(task_id or "", list(options.get("chain") or ()), options.get("chord"))
+        keeping.place = Place.of({"task_id": task_id or ""} | options)
         return self.AsyncResult(task_id)
 
 
@@ -139,6 +143,10 @@ class Course:
             self._app.amqp._retry_publish(signature.apply_async, (None,), chain=rest, **ids)
 
         self._set(keeping(send, follow.job_id, follow.step, follow.launch) or self.after(follow))
+
+    def go(self, place: Place) -> None:
+        """Go on from a message that was not sent."""
+        self._set(place)
 
     def stay(self) -> None:
         """The chord that this step is a part of is not complete, as was seen under the job's lock: do not ask again."""

@@ -3,6 +3,9 @@
 If the broker is away, the commit stands and the sweeper sends later.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import structlog
 from kombu.exceptions import OperationalError
 
@@ -23,15 +26,15 @@ def launch(job_id: str, *, number: int | None = None) -> None:
     send(job_id, house().database.patiently(lambda session: jobs.advance(session, job_id, launch=number)))
 
 
-def send(job_id: str, move: Move) -> None:
-    """Do after the commit what the move asks for."""
+def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) -> None:
+    """Do after the commit what the move asks for; `made`: what is to be sent of its canvas, if not all."""
     if move.launch is not None:
-        made = move.launch
+        canvas = move.launch
         try:
-            stencils.send(app, made)
+            stencils.send(app, stencils.messages(canvas) if made is None else made)
         except OperationalError as error:
-            log.warning("canvas not sent", job=job_id, launch=made.number, error=type(error).__name__)
-            house().database.patiently(lambda session: jobs.unsent(session, made))
+            log.warning("canvas not sent", job=job_id, launch=canvas.number, error=type(error).__name__)
+            house().database.patiently(lambda session: jobs.unsent(session, canvas))
     if move.client is not None:
         announce(move.client, job_id)
 

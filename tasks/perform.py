@@ -1,6 +1,6 @@
 """How a worker serves one message: claim, attempt, record, and on to the next light step."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
@@ -22,7 +22,8 @@ from db.turns import Turn, turn
 from pipeline.failpoints import failpoint
 from pipeline.outcome import Again, Done, Failed, Wait
 from pipeline.routes import STAGES
-from tasks import canvas
+from pipeline.stage import Stage
+from tasks import canvas, stencils
 from tasks.attempt import Attempted, LeaseLost, attempt, crashed
 from tasks.course import Course, Next, Place
 from tasks.house import House, house
@@ -67,12 +68,22 @@ def served(task: Task, **_: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Moved:
+    """The job has advanced: what is to be sent, and what was claimed at once instead."""
+
+    move: Move
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    entered: dict[str, Any] = field(default_factory=dict)
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """Whether the attempt was in force, what was claimed after it, and whether a newer launch has taken over."""
 
     in_force: bool
     follow: Next | None = None
-    then: Claim | Verdict | Move | None = None
+    then: Claim | Verdict | _Moved | None = None
     overtaken: bool = False
 
 
@@ -93,7 +104,7 @@ class _Run:
     def serve(self, step: str) -> None:
         with posted():
             try:
-                self._serve(self._claim(self._message(step, self.course.place)))
+                self._serve(self._claim(self._message(step, self.course.place, self.number)))
             finally:
                 self.sightings.send()
                 if self.told is not None:
@@ -109,6 +120,8 @@ class _Run:
                 log.error("message is poison", job=self.job_id)
                 raise Reject(held.value, requeue=False)
             else:
+                if self.course.redelivered and held is Verdict.STALE:
+                    launch(self.job_id)  # who had it before may have launched what follows, and not have sent it
                 raise Ignore(held.value)
 
     def _claim(self, message: Message) -> Claim | Verdict | None:
@@ -174,7 +187,7 @@ class _Run:
 
     def _record(self, held: Claim, tried: Attempted, follow: Next | None, session: Session) -> _Written:
         waits = isinstance(tried.outcome, Again | Wait)
-        keep = self._message(held.step.key, self.course.place).keep() if waits else None
+        keep = self._message(held.step.key, self.course.place, self.number).keep() if waits else None
         with turn(session, self.job_id) as job:
             if job is None:
                 return _Written(in_force=False)
@@ -197,7 +210,7 @@ class _Run:
         follow = self._light()
         return self._enter(follow, self.house.database.patiently(partial(self._claim_next, follow)))
 
-    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | Move | None:
+    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | _Moved | None:
         with turn(session, self.job_id) as job:
             return self._next(job, follow) if job else Verdict.STALE
 
@@ -206,22 +219,33 @@ class _Run:
         follow = self.course.next()
         if follow is None or follow.step is None:
             return follow
-        stage = STAGES[follow.task]
-        return None if stage.heavy or stage.limit.total_seconds() > self.course.seconds_left else follow
+        return follow if self._bears(STAGES[follow.task]) else None
 
-    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | Move | None:
+    def _bears(self, stage: Stage) -> bool:
+        return not stage.heavy and stage.limit.total_seconds() <= self.course.seconds_left
+
+    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | None:
         """Claim what follows, or advance; None where that is left to Celery."""
         if follow is None:
             return None
         if follow.step is None:
-            if follow.joins and not jobs.complete(job):
-                return Verdict.EARLY
-            move = jobs.move(job, launch=self.number)
-            # what a worker had launched that is gone now may never have been sent
-            return jobs.move(job) if move == Move() and self.course.redelivered else move
-        return claims.take(job, self._message(follow.step, self.course.after(follow), follows=True))
+            return Verdict.EARLY if follow.joins and not jobs.complete(job) else self._advance(job)
+        return claims.take(job, self._message(follow.step, self.course.after(follow), self.number, follows=True))
 
-    def _enter(self, follow: Next | None, then: Claim | Verdict | Move | None) -> Claim | Verdict | None:
+    def _advance(self, job: Turn) -> _Moved:
+        """Claim the first of the steps that are launched, if it is light."""
+        move = jobs.move(job, launch=self.number)
+        if move.launch is None:
+            return _Moved(move)
+        first, *others = messages = stencils.messages(move.launch)
+        if self._bears(STAGES[first["name"]]):
+            _, step, number = first["args"]
+            claim = claims.take(job, self._message(step, Place.of(first), number, follows=True))
+            if isinstance(claim, Claim):
+                return _Moved(move, others, first, claim)
+        return _Moved(move, messages)
+
+    def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | None) -> Claim | Verdict | None:
         if follow is None or then is None or then is Verdict.ALONE:
             return None
         if follow.joins and then is Verdict.EARLY:
@@ -230,22 +254,25 @@ class _Run:
         if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
         self.course.enter(follow)
-        if isinstance(then, Move):
-            send(self.job_id, then)
-            return None
+        if isinstance(then, _Moved):
+            send(self.job_id, then.move, then.messages)
+            if then.claim is not None:
+                _, _, self.number = then.entered["args"]
+                self.course.go(Place.of(then.entered))
+            return then.claim
         return then
 
-    def _message(self, step: str, place: Place, *, follows: bool = False) -> Message:
+    def _message(self, step: str, place: Place, number: int, *, follows: bool = False) -> Message:
         stage = STAGES[step.rpartition("/")[2]]
 
         def keep() -> dict[str, Any]:
-            asked = canvas.step(self.task.app, stage, self.job_id, step, self.number, self.lane)
+            asked = canvas.step(self.task.app, stage, self.job_id, step, number, self.lane)
             return self.course.message(asked, place)
 
         return Message(
             self.job_id,
             step,
-            self.number,
+            number,
             place.owner,
             self.delivery,
             self.course.redelivered,

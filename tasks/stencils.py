@@ -6,6 +6,7 @@ To build a canvas anew costs more than all the rest of a launch.
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -39,12 +40,18 @@ class _Collector(Celery):
         return self.AsyncResult(options.get("task_id"))
 
 
-def send(app: Celery, launch: Launch) -> None:
-    """Send the first messages of the canvas; they carry what follows. Raises kombu.exceptions.OperationalError."""
+def messages(launch: Launch) -> list[dict[str, Any]]:
+    """The first messages of the canvas, in its order; they carry what follows."""
     text = _stencil(launch.tree, launch.lane).replace(JOB, launch.job_id).replace(str(NUMBER), str(launch.number))
     ids: defaultdict[str, str] = defaultdict(uuid)
+    made: list[dict[str, Any]] = json.loads(ID.sub(lambda found: ids[found[0]], text))
+    return made
+
+
+def send(app: Celery, made: Iterable[dict[str, Any]]) -> None:
+    """The broker has them when this returns. Raises kombu.exceptions.OperationalError."""
     with posted():
-        for message in json.loads(ID.sub(lambda found: ids[found[0]], text)):
+        for message in made:
             app.send_task(**message, producer=posting.producer(app))
         posting.settle()
 

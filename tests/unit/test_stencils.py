@@ -43,7 +43,7 @@ def test_they_carry_what_celerys_own_would(tree: Node) -> None:
     ready = seq(*(part for part in parts(tree) if not hasattr(part, "body")))
     launch = Launch("job_1", 3, "avatar", ready)
     ours, celerys = Sent(), Sent()
-    stencils.send(ours, launch)
+    stencils.send(ours, stencils.messages(launch))
     canvas.compile(celerys, launch).apply_async()
     assert ours.messages
     assert named(ours.messages) == named(celerys.messages)
@@ -52,8 +52,8 @@ def test_they_carry_what_celerys_own_would(tree: Node) -> None:
 def test_two_jobs_of_one_shape_share_nothing() -> None:
     tree = plan("multi_scene", 2).tree
     first, second = Sent(), Sent()
-    stencils.send(first, Launch("job_1", 3, "avatar", tree))
-    stencils.send(second, Launch("job_2", 4, "avatar", tree))
+    stencils.send(first, stencils.messages(Launch("job_1", 3, "avatar", tree)))
+    stencils.send(second, stencils.messages(Launch("job_2", 4, "avatar", tree)))
     one, other = json.dumps(first.messages), json.dumps(second.messages)
     assert "job_2" in other
     assert "job_1" not in other
