@@ -99,6 +99,7 @@ class _Run:
         self.delivery = uuid4().hex[:8]
         self.sightings = Sightings(task)
         self.told: str | None = None
+        self.moved = _Moved(Move())
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
@@ -201,7 +202,7 @@ class _Run:
                 passed_over=tried.passed_over,
                 message=keep,
             )
-            overtaken = job.active and job.launch != self.number
+            overtaken = job.active and job.launch != self.number and not self._launched(job)
             then = self._next(job, follow) if in_force else None
             return _Written(in_force, follow, then, overtaken)
 
@@ -233,7 +234,17 @@ class _Run:
         return claims.take(job, self._message(follow.step, self.course.after(follow), self.number, follows=True))
 
     def _advance(self, job: Turn) -> _Moved:
-        """Claim the first of the steps that are launched, if it is light."""
+        """Claim the first of the steps that are launched, if it is light. May be run twice."""
+        if not self._launched(job):
+            self.moved = self._move(job)
+        return self.moved
+
+    def _launched(self, job: Turn) -> bool:
+        """Whether what we decided was committed, and the answer lost."""
+        launched = self.moved.move.launch
+        return launched is not None and launched.number == job.launch != self.number
+
+    def _move(self, job: Turn) -> _Moved:
         move = jobs.move(job, launch=self.number)
         if move.launch is None:
             return _Moved(move)
@@ -255,6 +266,8 @@ class _Run:
             return then
         self.course.enter(follow)
         if isinstance(then, _Moved):
+            if then.messages:
+                failpoint("after_launch")
             send(self.job_id, then.move, then.messages)
             if then.claim is not None:
                 _, _, self.number = then.entered["args"]

@@ -106,6 +106,14 @@ def test_a_worker_killed_after_it_recorded_a_step_delays_its_job_for_seconds(sta
     assert result.recovered_s < 10
 
 
+def test_a_worker_killed_before_it_sent_what_it_had_launched_delays_its_job_for_seconds(
+    stand: Stand, slow: Slow
+) -> None:
+    (result,) = _passes(stand, Cell("after_launch", "kill_worker", IDEMPOTENT))
+    assert result.recovered_s is not None
+    assert result.recovered_s < 10
+
+
 def test_the_database_restarts_before_a_step_is_recorded(stand: Stand, slow: Slow) -> None:
     (result,) = _passes(stand, Cell("before_record", "restart_database", FINDABLE))
     assert result.runs == 1

@@ -23,7 +23,8 @@ from tests.vendors.paid import Charge
 UNANSWERED = "after_send"
 LEDGER = ("before_intent", "after_intent", UNANSWERED, "after_reply", "after_id", "after_asset")
 RECORD = ("before_record", "after_record", "before_ack", "in_recovery")
-POINTS = LEDGER + RECORD
+LAUNCH = ("after_launch",)
+POINTS = LEDGER + RECORD + LAUNCH
 KILLS = ("kill_child", "kill_worker")
 OUTAGES: dict[str, Callable[[Stand], None]] = {
     "restart_broker": faults.restart_broker,
@@ -90,7 +91,7 @@ def cells() -> Iterator[Cell]:
         for digit, (_, form) in paid.COUNTERS.items():
             if point == "after_id" and form == "now":
                 continue  # an answer that comes at once has no id to keep
-            if point in RECORD and digit not in (1, 4, 6):
+            if point in RECORD + LAUNCH and digit not in (1, 4, 6):
                 continue  # the ledger is not asked there: one of each kind shows that it is not paid again
             yield Cell(point, fault, digit)
 
@@ -119,7 +120,7 @@ class Struck:
         self.moved: float | None = None
         self.ended: float | None = None
         self.answer = threading.Event()
-        if cell.point in LEDGER and cell.point != UNANSWERED:
+        if cell.point in LEDGER + LAUNCH and cell.point != UNANSWERED:
             self._arm(cell.point)
         else:
             stand.vendor.after_charge = self._charged

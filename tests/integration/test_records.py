@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import claims, jobs, records
+from db import claims, jobs, records, turns
 from db.claims import Claim, Hold, Message, Verdict
 from db.database import Database
 from db.events import story
@@ -18,6 +18,7 @@ from db.jobs import KeyReused, NotFailed, TooManyJobs, stuck
 from db.lives import Life
 from db.overview import attempts
 from db.schema import upgrade
+from db.statements import Statement
 from pipeline.assets import Asset
 from pipeline.graph import steps
 from pipeline.outcome import Again, Cancelled, Done, Error, Failed, Wait
@@ -238,6 +239,28 @@ def test_a_dead_holder_leaves_its_step_to_any_message(database: Database, job_id
     number = begin(database, job_id)
     assert isinstance(inline.claim(database, job_id, "load_identity", number, life=Life(database.engine).number), Claim)
     assert isinstance(inline.claim(database, job_id, "load_identity", number), Claim)
+
+
+def test_who_suspects_a_loss_sends_the_step_of_a_dead_holder_at_once(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    life = Life(database.engine)
+    assert life.hold()
+    assert isinstance(inline.claim(database, job_id, "load_identity", number, life=life.number), Claim)
+    assert inline.advance(database, job_id).launch is None
+    life.release()
+    again = inline.advance(database, job_id).launch
+    assert again is not None
+    assert next(steps(again.tree)).key == "load_identity"
+
+
+def test_every_prepared_statement_means_something_to_the_server(database: Database) -> None:
+    modules = (claims, jobs, records, turns)
+    found = {each for module in modules for each in vars(module).values() if isinstance(each, Statement)}
+    assert {"lock_job", "run_step", "succeed_step", "tell"} <= {each.name for each in found}
+    assert len({each.name for each in found}) == len(found)
+    with database.transaction() as session:
+        for each in found:
+            session.connection().exec_driver_sql(each.preparation)
 
 
 def test_a_step_that_was_lost_once_travels_alone(database: Database, job_id: str) -> None:
