@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from benchmarks import likeness_app
 from benchmarks.profile import Stopwatches
-from tasks import launching, perform
+from tasks import launching, perform, posting
 
 app = likeness_app.app
 _watches = Stopwatches()
@@ -31,6 +31,7 @@ def _start(**_: Any) -> None:
     for name in ("do_commit", "do_rollback"):
         setattr(dialect, name, _watches.wrap(name.removeprefix("do_") + "s", getattr(dialect, name)))
     setattr(messaging.Producer, "_publish", _publishing)  # noqa: B010  # a method that types forbid to replace
+    posting.PostingProducer.settle = _watches.wrap("confirmations", posting.PostingProducer.settle)  # type: ignore[method-assign]
     trace.fast_trace_task = _watches.wrap("celery", trace.fast_trace_task)
 
 

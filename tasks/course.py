@@ -4,8 +4,7 @@ A worker that goes on with the next step itself takes it out of here, so that Ce
 """
 
 import math
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Self
@@ -13,9 +12,8 @@ from typing import Any, Self
 from celery import Celery
 from celery.app.task import Task
 from celery.canvas import Signature, _chain, group
-from celery.result import AsyncResult
 
-from tasks import posting
+from tasks import stencils
 
 ADVANCE = "advance"
 
@@ -47,43 +45,6 @@ class Place:
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Self:
         return cls(message["task_id"], list(message.get("chain") or ()), message.get("chord"))
-
-
-class StageTask(Task):
-    """Sends messages as any task does, but for the one that its sender keeps to itself."""
-
-    def apply_async(
-        self, args: Any = None, kwargs: Any = None, task_id: str | None = None, **options: Any
-    ) -> AsyncResult:
-        keeping = _keeping.get()
-        if keeping is None or keeping.place is not None or args is None or list(args) != keeping.args:
-            if (producer := posting.producer(self.app)) is not None:
-                options["producer"] = producer
-            return super().apply_async(args, kwargs, task_id, **options)
-        keeping.place = Place.of({"task_id": task_id or ""} | options)
-        return self.AsyncResult(task_id)
-
-
-@dataclass(slots=True)
-class _Keeping:
-    """The message with these arguments is not sent; `place` is where it would have led."""
-
-    args: list[Any]
-    place: Place | None = None
-
-
-_keeping: ContextVar[_Keeping | None] = ContextVar("keeping", default=None)
-
-
-def keeping(work: Callable[[], object], *args: Any) -> Place | None:
-    """Do the work, which sends messages, and keep back the one with these arguments. None: there was none."""
-    kept = _Keeping(list(args))
-    token = _keeping.set(kept)
-    try:
-        work()
-    finally:
-        _keeping.reset(token)
-    return kept.place
 
 
 class Course:
@@ -136,13 +97,10 @@ class Course:
             self._set(self.after(follow))
             return
         *rest, fan = self.place.chain
-        signature = Signature.from_dict(dict(fan), app=self._app)
         ids = {"parent_id": self._request.id, "root_id": self._request.root_id}
-
-        def send() -> None:  # as Celery does it when a task is done
-            self._app.amqp._retry_publish(signature.apply_async, (None,), chain=rest, **ids)
-
-        self._set(keeping(send, follow.job_id, follow.step, follow.launch) or self.after(follow))
+        first, *others = stencils.fan(fan, rest, job_id=follow.job_id, **ids)
+        stencils.send(self._app, others)
+        self._set(Place.of(first))
 
     def go(self, place: Place) -> None:
         """Go on from a message that was not sent."""

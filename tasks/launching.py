@@ -14,6 +14,7 @@ from db.jobs import Move
 from tasks import posting, stencils
 from tasks.app import app
 from tasks.house import house
+from tasks.posting import posted
 
 log = structlog.get_logger()
 
@@ -31,7 +32,9 @@ def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) 
     if move.launch is not None:
         canvas = move.launch
         try:
-            stencils.send(app, stencils.messages(canvas) if made is None else made)
+            with posted():
+                stencils.send(app, stencils.messages(canvas) if made is None else made)
+                posting.settle()
         except OperationalError as error:
             log.warning("canvas not sent", job=job_id, launch=canvas.number, error=type(error).__name__)
             house().database.patiently(lambda session: jobs.unsent(session, canvas))

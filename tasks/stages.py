@@ -4,7 +4,6 @@ from celery.app.task import Task
 
 from pipeline.routes import STAGES
 from tasks.app import app
-from tasks.course import StageTask
 from tasks.launching import launch
 from tasks.perform import StageFailed, perform
 
@@ -16,7 +15,7 @@ def advance(job_id: str, number: int) -> None:
 
 
 def _register(name: str) -> Task:
-    @app.task(name=name, base=StageTask, bind=True, throws=(StageFailed,))
+    @app.task(name=name, bind=True, throws=(StageFailed,))
     def run(self: Task, job_id: str, step: str, number: int) -> None:
         perform(self, job_id, step, number)
 

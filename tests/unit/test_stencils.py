@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, uuid
+from celery.canvas import Signature
 
 from db.jobs import Launch
 from pipeline.graph import Node, parts, seq
@@ -47,6 +48,21 @@ def test_they_carry_what_celerys_own_would(tree: Node) -> None:
     canvas.compile(celerys, launch).apply_async()
     assert ours.messages
     assert named(ours.messages) == named(celerys.messages)
+
+
+def test_what_stands_side_by_side_is_sent_as_celery_would_send_it() -> None:
+    (message,) = stencils.messages(Launch("job_1", 3, "avatar", plan("multi_scene", 2).tree))
+    *rest, fan = message["chain"][:-2]
+    ids = {"parent_id": uuid(), "root_id": message["task_id"]}
+    ours = stencils.fan(fan, rest, job_id="job_1", **ids)
+    celerys = Sent()
+    Signature.from_dict(dict(fan), app=celerys).apply_async((None,), chain=rest, **ids)
+    assert [each["args"][1] for each in ours] == [
+        f"scene/{n}/{name}" for n in (1, 2) for name in ("speech", "background")
+    ]
+    assert named(ours) == named(celerys.messages)
+    assert [each["task_id"] for each in ours] == [each["task_id"] for each in celerys.messages]
+    assert {(each["parent_id"], each["root_id"]) for each in ours} == {tuple(ids.values())}
 
 
 def test_two_jobs_of_one_shape_share_nothing() -> None:
