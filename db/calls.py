@@ -10,11 +10,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import assets, ids, jobs
+from db import assets, ids, jobs, statements
 from db.models import Job, ProviderCall, Record
+from db.statements import Statement
+from db.turns import RELEASE
 from pipeline.calls import Call, CallStatus, Repeat, Ticket
 from pipeline.outcome import Error
 from pipeline.state import ACTIVE, StepStatus
@@ -23,7 +25,14 @@ from schemas import records as codec
 OPEN = (CallStatus.INTENDED, CallStatus.SUBMITTED)
 LIVE = (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING)
 ORPHANED = timedelta(seconds=60)  # a request that can be looked for is over by then
+SOON_S, LATER_S = 15.0, 600.0
+SEEN_TO_S = 3600.0  # a step looks after it
 SLOTS = 0x51075
+
+ANY_DUE = Statement(
+    "any_due_call",
+    "SELECT 1 FROM provider_calls WHERE status IN ('intended', 'submitted') AND look_at <= now() LIMIT 1",
+)
 
 
 class Fenced(Exception):
@@ -94,6 +103,7 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
             row = _insert(session, holder, request, variation, row.round + 1 if row else 1)
         row.attempt = holder.attempt
         row.intended_at = func.now()
+        row.look_at = func.now() + timedelta(seconds=SEEN_TO_S)
         session.flush()
         session.refresh(row)
     return _call(session, row, holder), row.made or ()
@@ -216,19 +226,27 @@ class Orphan:
 def orphans(session: Session, *, limit: int = 50) -> Sequence[Orphan]:
     """Open calls of steps that have ended or will not go on; each is not named again for a while.
 
-    One that was only intended is left alone until its sender must have ended.
+    One that was only intended is left alone until its sender must have ended. Who ends a job has its calls looked at
+    (`Turn.release`); all others are looked at now and then.
     """
-    query = _orphans().where(ProviderCall.look_at <= func.now()).limit(limit)
+    if statements.run(session.connection(), [(ANY_DUE, {})]).first() is None:
+        return []
+    due = _watched().add_columns(_left(), _unsent()).where(ProviderCall.look_at <= func.now())
+    due = due.order_by(ProviderCall.look_at).limit(limit).with_for_update(skip_locked=True, of=ProviderCall)
     found = []
-    for row, job, age_s in session.execute(query.with_for_update(skip_locked=True, of=ProviderCall)).all():
-        row.look_at = func.now() + timedelta(seconds=min(max(age_s / 5, 15.0), 600.0))
-        found.append(_orphan(row, job, age_s))
+    for row, job, age_s, left, unsent in session.execute(due).all():
+        orphaned = left and unsent
+        pause = min(max(age_s / 5, SOON_S), LATER_S) if orphaned else SOON_S if left else SEEN_TO_S
+        row.look_at = func.now() + timedelta(seconds=pause)
+        if orphaned:
+            found.append(_orphan(row, job, age_s))
     return found
 
 
 def orphan(session: Session, call_id: str) -> Orphan | None:
     """The open call, if still no step looks after it."""
-    found = session.execute(_orphans().where(ProviderCall.id == call_id)).first()
+    query = _watched().where(ProviderCall.id == call_id, _left(), _unsent())
+    found = session.execute(query).first()
     return _orphan(*found) if found else None
 
 
@@ -286,6 +304,7 @@ def drop(session: Session, call_id: str, *, charged: bool) -> None:
     record.finished_at = func.now()
     attempts = record.attempt - record.waits
     jobs.fail(session, job, jobs.problem(row.step, fact, attempts=attempts, provider=row.provider))
+    statements.run(session.connection(), [(RELEASE, {"job": job.id})])
 
 
 def _decide(session: Session, call_id: str, *states: CallStatus) -> ProviderCall:
@@ -360,19 +379,27 @@ def _ticket(row: ProviderCall) -> Ticket | None:
     return Ticket(row.external_id, row.urls or {}) if row.external_id else None
 
 
-def _orphans() -> Select[ProviderCall, Job, Any]:
+def _watched() -> Select[ProviderCall, Job, Any]:
+    """Open calls, with their jobs and their age in seconds."""
     age = func.extract("epoch", func.now() - ProviderCall.intended_at)
     return (
         select(ProviderCall, Job, age)
         .join(Job, Job.id == ProviderCall.job_id)
         .join(Record, (Record.job_id == ProviderCall.job_id) & (Record.step == ProviderCall.step))
-        .where(
-            ProviderCall.status.in_(OPEN),
-            or_(Job.status.not_in(ACTIVE), Record.status.not_in(LIVE), Record.variation != ProviderCall.variation),
-            or_(ProviderCall.status == CallStatus.SUBMITTED, ProviderCall.intended_at < func.now() - ORPHANED),
-            # a worker that has not noticed yet is about to tell how the call ended
-            or_(Record.status != StepStatus.RUNNING, Record.lease_until < func.now()),
-        )
+        .where(ProviderCall.status.in_(OPEN))
+    )
+
+
+def _left() -> ColumnElement[bool]:
+    """No step looks after the call, or none will before long."""
+    return or_(Job.status.not_in(ACTIVE), Record.status.not_in(LIVE), Record.variation != ProviderCall.variation)
+
+
+def _unsent() -> ColumnElement[bool]:
+    """Nobody sends it just now, and no worker is about to tell how it ended."""
+    return and_(
+        or_(ProviderCall.status == CallStatus.SUBMITTED, ProviderCall.intended_at < func.now() - ORPHANED),
+        or_(Record.status != StepStatus.RUNNING, Record.lease_until < func.now()),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db import lives
+from db import lives, statements
 from db.jobs import problem
 from db.statements import Statement
 from db.turns import Seen, Turn, jsonb, turn
@@ -63,12 +63,13 @@ LOST = """
     )
 """
 STUMBLE = "UPDATE records SET tried = %(tried)s WHERE job_id = %(job)s AND step = %(step)s"
-ABANDON = text(
+ABANDON = Statement(
+    "abandon_steps",
     """
     WITH dead AS (
         SELECT records.* FROM records JOIN jobs ON jobs.id = records.job_id
-        WHERE records.status = 'running' AND lease_until < now() AND jobs.status <> ALL(:active)
-        LIMIT :limit FOR UPDATE SKIP LOCKED
+        WHERE records.status = 'running' AND lease_until < now() AND jobs.status <> ALL(%(active)s)
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ), lost AS (
         INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
         SELECT job_id, step, attempt, 'lost', provider, started_at, now() FROM dead
@@ -76,8 +77,8 @@ ABANDON = text(
     UPDATE records SET status = 'cancelled', owner = NULL, lease_until = NULL, finished_at = now() FROM dead
     WHERE records.job_id = dead.job_id AND records.step = dead.step
     RETURNING records.step
-    """
-).bindparams(active=list(ACTIVE))
+    """,
+)
 RENEW = text(
     """
     UPDATE records SET lease_until = now() + :lease FROM jobs
@@ -210,7 +211,8 @@ def renew(session: Session, held: Claim) -> Hold:
 
 def abandon(session: Session, *, limit: int = 200) -> int:
     """Steps of ended jobs whose worker is gone: they are cancelled, so that nothing seems to run for ever."""
-    return len(session.execute(ABANDON, {"limit": limit}).all())
+    found = statements.run(session.connection(), [(ABANDON, {"limit": limit, "active": list(ACTIVE)})])
+    return len(found.all())
 
 
 def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:

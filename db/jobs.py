@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from db import events, ids, lives
+from db import events, ids, lives, statements
 from db.models import IdempotencyKey, Job, Record
 from db.statements import Statement
 from db.turns import Seen, Turn, turn
@@ -23,6 +23,10 @@ SENT_GRACE = timedelta(seconds=30)
 LONGEST_GRACE = timedelta(minutes=30)
 
 
+ANY_STUCK = Statement(
+    "any_stuck_job",
+    "SELECT 1 FROM jobs WHERE status IN ('accepted', 'running') AND nudge_at <= now() LIMIT 1",
+)
 STEPS = Statement(
     "look_at_steps",
     """
@@ -248,6 +252,8 @@ def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
     A job that waits is looked at as well, for the message of another of its steps may be lost; it is named only if
     something of it could run now.
     """
+    if statements.run(session.connection(), [(ANY_STUCK, {})]).first() is None:
+        return []
     running = select(Record).where(
         Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
     )

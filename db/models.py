@@ -165,6 +165,9 @@ class ProviderCall(Base):
         Index(
             "ix_provider_calls_provider_open", "provider", postgresql_where=text("status IN ('intended', 'submitted')")
         ),
+        Index(
+            "ix_provider_calls_look_at_open", "look_at", postgresql_where=text("status IN ('intended', 'submitted')")
+        ),
         Index("ix_provider_calls_id_uncertain", "id", postgresql_where=text("status = 'uncertain'")),
         Index("ix_provider_calls_provider_external_id", "provider", "external_id"),
     )

@@ -13,11 +13,27 @@ from typing import Any
 from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db import events
+from db import events, statements
 from db.models import Base, Delivery, Event, Job
+from db.statements import Statement
 
 LEASE = timedelta(seconds=25)  # an attempt ends within 15 s, and the database may be slow
 ANSWER_CHARACTERS = 1024
+# From each client to the next one, and of each its first: the index is entered, and never read through.
+OVERDUE = Statement(
+    "overdue_clients",
+    """
+    WITH RECURSIVE clients (name) AS (
+        SELECT min(client) FROM events WHERE state = 'pending' AND due_at IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(client) FROM events WHERE state = 'pending' AND due_at IS NOT NULL AND client > clients.name)
+        FROM clients WHERE name IS NOT NULL
+    )
+    SELECT name FROM clients WHERE now() >= (
+        SELECT min(due_at) FROM events WHERE state = 'pending' AND due_at IS NOT NULL AND client = clients.name
+    )
+    """,
+)
 GONE = 410
 
 
@@ -43,13 +59,7 @@ class Answer:
 
 def overdue(session: Session) -> Sequence[str]:
     """The clients for whom an event is due that nobody delivers."""
-    queued = Event.state == "pending", Event.due_at.is_not(None)
-    # from each client to the next one, and of each its first: the index is entered, and never read through
-    clients = select(func.min(Event.client).label("name")).where(*queued).cte("clients", recursive=True)
-    following = select(func.min(Event.client)).where(*queued, Event.client > clients.c.name).scalar_subquery()
-    clients = clients.union_all(select(following).where(clients.c.name.is_not(None)))
-    first = select(func.min(Event.due_at)).where(*queued, Event.client == clients.c.name).scalar_subquery()
-    return session.scalars(select(clients.c.name).where(first <= func.now())).all()
+    return statements.run(session.connection(), [(OVERDUE, {})]).scalars().all()
 
 
 def take(session: Session, client: str) -> Letter | None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import assets, jobs
+from db import assets, jobs, statements
 from db.claims import Claim
 from db.models import Job, Record
 from db.statements import Statement
@@ -49,20 +49,21 @@ WAIT = """
     WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
 """
 # The job is locked as well: whoever has it may be about to change the step.
-WAKE = text(
+WAKE = Statement(
+    "wake_steps",
     """
     WITH due AS (
         SELECT records.job_id, records.step FROM records JOIN jobs ON jobs.id = records.job_id
         WHERE records.status = 'waiting' AND wake_at <= now()
-        ORDER BY wake_at LIMIT :limit FOR UPDATE SKIP LOCKED
+        ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ), given_time AS (
-        UPDATE jobs SET nudge_at = GREATEST(nudge_at, now() + :grace) WHERE id IN (SELECT job_id FROM due)
+        UPDATE jobs SET nudge_at = GREATEST(nudge_at, now() + %(grace)s::interval) WHERE id IN (SELECT job_id FROM due)
     )
     UPDATE records SET status = 'pending', wake_at = NULL FROM due
     WHERE records.job_id = due.job_id AND records.step = due.step
     RETURNING records.job_id, records.step, message
-    """
-).bindparams(grace=jobs.UNSENT_GRACE)
+    """,
+)
 OTHERWISE = {Again: StepStatus.CANCELLED, Cancelled: StepStatus.CANCELLED, Failed: StepStatus.FAILED}
 
 
@@ -119,6 +120,8 @@ def write(
         job.later(SUCCEED, told | {"output": jsonb(output), "digest": held.digest})
         job.later(TRY, told | {"outcome": "done", "error": None, "started_at": row.started_at})
         job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
+        if passed_over:
+            job.release()
         assets.add(job.session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
         job.reach(row.step, output)
     else:
@@ -155,7 +158,8 @@ def wake(session: Session, *, limit: int = 200) -> list[Woken]:
     A message that is lost then is an ordinary lost message. For the sweeper's patience with the job, to wake is no
     move: a step that asks again and again must not hide that its sibling's message is lost.
     """
-    return [Woken(*row) for row in session.execute(WAKE, {"limit": limit})]
+    rows = statements.run(session.connection(), [(WAKE, {"limit": limit, "grace": jobs.UNSENT_GRACE})])
+    return [Woken(*tuple(row)) for row in rows]
 
 
 def _waiting(wait: Wait, message: Mapping[str, Any] | None) -> dict[str, Any]:

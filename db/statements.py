@@ -26,7 +26,8 @@ class Statement:
 
     def call(self, place: str) -> str:
         """Its parameters are named after the place as well, so that several calls can share one mapping."""
-        return f"EXECUTE {self.name}({', '.join(f'%({place}{name})s' for name in self._parameters)})"
+        values = ", ".join(f"%({place}{name})s" for name in self._parameters)
+        return f"EXECUTE {self.name}({values})" if values else f"EXECUTE {self.name}"
 
 
 def run(connection: Connection, calls: Iterable[tuple[Statement | str, Mapping[str, Any]]]) -> CursorResult[Any]:

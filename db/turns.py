@@ -60,6 +60,10 @@ WRITE = Statement(
     WHERE id = %(job)s
     """,
 )
+RELEASE = Statement(
+    "release_calls",
+    "UPDATE provider_calls SET look_at = now() WHERE job_id = %(job)s AND status IN ('intended', 'submitted')",
+)
 TELL = Statement(
     "tell",
     """
@@ -228,6 +232,10 @@ class Turn:
         self._patience, self._patient = patience, at_least
         self._changed = True
 
+    def release(self) -> None:
+        """Some of its open paid calls may have no step any more that looks after them."""
+        self.later(RELEASE, {"job": self.id})
+
     def touch(self) -> None:
         self._changed = True
 
@@ -235,6 +243,8 @@ class Turn:
         for place, event in enumerate(self._events):
             self._write_event(self.sequence + 1 + place, *event)
         self.sequence += len(self._events)
+        if self._ended:
+            self.release()
         if self._events or self._changed:
             self.later(WRITE, self._changes())
         if self._later:

@@ -462,6 +462,17 @@ def test_calls_of_an_ended_job_are_found_once_their_sender_must_be_gone(bench: B
         assert calls.orphans(session) == [], "not named again at once"
 
 
+def test_the_call_of_a_vendor_that_another_stood_in_for_is_found_at_once(bench: Bench) -> None:
+    SHOP.ready = False
+    held = bench.claim()
+    with pytest.raises(NotYet):
+        bench.enter(Ordering, held=held)
+    assert inline.record(bench.database, held, Done(Order("hello")), passed_over=[{"provider": "shop", "why": "slow"}])
+    with bench.database.transaction() as session:
+        (orphan,) = calls.orphans(session)
+        assert orphan.provider == "shop"
+
+
 def test_only_the_attempt_in_force_may_say_that_a_call_failed(bench: Bench) -> None:
     keyed = type("Keyed", (Buying,), {"repeat": Repeat.IDEMPOTENT})
     first = bench.claim()

@@ -221,20 +221,21 @@ def rows_read(database: Database, work: Any) -> int:
     statements: list[str] = []
 
     def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        statements.append(cursor.mogrify(statement, parameters).decode())
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    with database.transaction() as session:
-        work(session)
-    event.remove(database.engine, "before_cursor_execute", note)
+        if not statement.startswith("PREPARE"):
+            statements.append(cursor.mogrify(statement, parameters).decode())
 
     def total(node: dict[str, Any]) -> int:
         own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         return int(own) + sum(map(total, node.get("Plans", ())))
 
-    with database.engine.connect() as connection:
+    with database.transaction() as session:  # what is prepared is so on this connection alone
+        event.listen(database.engine, "before_cursor_execute", note)
+        work(session)
+        event.remove(database.engine, "before_cursor_execute", note)
         plans = [
-            connection.exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + each.replace("%", "%%")).scalar_one()
+            session.connection()
+            .exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + each.replace("%", "%%"))
+            .scalar_one()
             for each in statements
         ]
     return sum(total((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]) for plan in plans)

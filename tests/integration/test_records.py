@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import claims, jobs, records, turns
+from db import calls, claims, jobs, outbox, records, turns
 from db.claims import Claim, Hold, Message, Verdict
 from db.database import Database
 from db.events import story
@@ -254,7 +254,7 @@ def test_who_suspects_a_loss_sends_the_step_of_a_dead_holder_at_once(database: D
 
 
 def test_every_prepared_statement_means_something_to_the_server(database: Database) -> None:
-    modules = (claims, jobs, records, turns)
+    modules = (calls, claims, jobs, outbox, records, turns)
     found = {each for module in modules for each in vars(module).values() if isinstance(each, Statement)}
     assert {"lock_job", "run_step", "succeed_step", "tell"} <= {each.name for each in found}
     assert len({each.name for each in found}) == len(found)
