@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from benchmarks import likeness_app
 from benchmarks.profile import Stopwatches
+from db import statements
 from tasks import launching, perform, posting
 
 app = likeness_app.app
@@ -30,6 +31,7 @@ def _start(**_: Any) -> None:
         setattr(dialect, name, _watches.wrap("statements", getattr(dialect, name)))
     for name in ("do_commit", "do_rollback"):
         setattr(dialect, name, _watches.wrap(name.removeprefix("do_") + "s", getattr(dialect, name)))
+    statements.execute = _watches.wrap("statements", statements.execute)
     setattr(messaging.Producer, "_publish", _publishing)  # noqa: B010  # a method that types forbid to replace
     posting.PostingProducer.settle = _watches.wrap("confirmations", posting.PostingProducer.settle)  # type: ignore[method-assign]
     trace.fast_trace_task = _watches.wrap("celery", trace.fast_trace_task)

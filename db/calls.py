@@ -229,7 +229,7 @@ def orphans(session: Session, *, limit: int = 50) -> Sequence[Orphan]:
     One that was only intended is left alone until its sender must have ended. Who ends a job has its calls looked at
     (`Turn.release`); all others are looked at now and then.
     """
-    if statements.run(session.connection(), [(ANY_DUE, {})]).first() is None:
+    if not statements.run(session.connection(), [(ANY_DUE, {})]):
         return []
     due = _watched().add_columns(_left(), _unsent()).where(ProviderCall.look_at <= func.now())
     due = due.order_by(ProviderCall.look_at).limit(limit).with_for_update(skip_locked=True, of=ProviderCall)

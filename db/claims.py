@@ -211,8 +211,7 @@ def renew(session: Session, held: Claim) -> Hold:
 
 def abandon(session: Session, *, limit: int = 200) -> int:
     """Steps of ended jobs whose worker is gone: they are cancelled, so that nothing seems to run for ever."""
-    found = statements.run(session.connection(), [(ABANDON, {"limit": limit, "active": list(ACTIVE)})])
-    return len(found.all())
+    return len(statements.run(session.connection(), [(ABANDON, {"limit": limit, "active": list(ACTIVE)})]))
 
 
 def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:
@@ -233,7 +232,7 @@ def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:
         return Verdict.HELD if again else Verdict.STALE
     if message.follows:
         return Verdict.ALONE
-    lost = job.ask(LOST, {"job": job.id, "step": row.step}).scalar_one()
+    ((lost,),) = job.ask(LOST, {"job": job.id, "step": row.step})
     if lost + 1 < MOST_LOST:
         job.later(LOSE, {"job": job.id, "step": row.step, "outcome": "lost", "error": None})
         return None

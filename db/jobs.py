@@ -252,7 +252,7 @@ def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
     A job that waits is looked at as well, for the message of another of its steps may be lost; it is named only if
     something of it could run now.
     """
-    if statements.run(session.connection(), [(ANY_STUCK, {})]).first() is None:
+    if not statements.run(session.connection(), [(ANY_STUCK, {})]):
         return []
     running = select(Record).where(
         Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
@@ -360,7 +360,7 @@ class Found:
 
 def _look(job: Turn) -> Found:
     """What the records say, and what this turn has decided."""
-    found: dict[str, tuple[Any, ...]] = {row[0]: tuple(row[1:]) for row in job.ask(STEPS, {"job": job.id})}
+    found: dict[str, tuple[Any, ...]] = {step: tuple(facts) for step, *facts in job.ask(STEPS, {"job": job.id})}
     found |= {step: (seen.status, seen.leased, seen.owner, seen.started_at) for step, seen in job.seen.items()}
 
     def busy(status: str, leased: bool, owner: str | None, since: datetime | None) -> bool:

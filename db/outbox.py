@@ -59,7 +59,7 @@ class Answer:
 
 def overdue(session: Session) -> Sequence[str]:
     """The clients for whom an event is due that nobody delivers."""
-    return statements.run(session.connection(), [(OVERDUE, {})]).scalars().all()
+    return [client for (client,) in statements.run(session.connection(), [(OVERDUE, {})])]
 
 
 def take(session: Session, client: str) -> Letter | None:

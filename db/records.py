@@ -159,7 +159,7 @@ def wake(session: Session, *, limit: int = 200) -> list[Woken]:
     move: a step that asks again and again must not hide that its sibling's message is lost.
     """
     rows = statements.run(session.connection(), [(WAKE, {"limit": limit, "grace": jobs.UNSENT_GRACE})])
-    return [Woken(*tuple(row)) for row in rows]
+    return [Woken(*row) for row in rows]
 
 
 def _waiting(wait: Wait, message: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -5,9 +5,12 @@ What every step costs is a few small statements; to plan them is more than half 
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult
+import psycopg2
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -30,8 +33,11 @@ class Statement:
         return f"EXECUTE {self.name}({values})" if values else f"EXECUTE {self.name}"
 
 
-def run(connection: Connection, calls: Iterable[tuple[Statement | str, Mapping[str, Any]]]) -> CursorResult[Any]:
-    """Run them in one message to the server; the answer is that of the last. Plain SQL runs as it is."""
+def run(connection: Connection, calls: Iterable[tuple[Statement | str, Mapping[str, Any]]]) -> list[tuple[Any, ...]]:
+    """Run them in one message to the server; the rows are those of the last. Plain SQL runs as it is.
+
+    Raises what the connection's own methods would raise.
+    """
     prepared: set[str] = connection.info.setdefault("prepared", set())
     said: list[str] = []
     values: dict[str, Any] = {}
@@ -42,7 +48,24 @@ def run(connection: Connection, calls: Iterable[tuple[Statement | str, Mapping[s
             said.append(statement.replace("%(", f"%({place}"))
             continue
         if statement.name not in prepared:
-            connection.exec_driver_sql(statement.preparation)
+            execute(connection, statement.preparation, {})
             prepared.add(statement.name)
         said.append(statement.call(place))
-    return connection.exec_driver_sql(";".join(said), values)
+    return execute(connection, ";".join(said), values)
+
+
+def execute(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """With the driver's own cursor: to describe the columns, which are known, would cost more than to read the rows."""
+    with closing(connection.connection.cursor()) as cursor:
+        try:
+            cursor.execute(sql, values)
+        except psycopg2.Error as error:
+            raise _translated(connection, error) from error
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def _translated(connection: Connection, error: psycopg2.Error) -> Exception:
+    lost = connection.dialect.is_disconnect(error, connection.connection, None)  # type: ignore[arg-type]
+    if lost:
+        connection.invalidate(error)
+    return DBAPIError.instance(None, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost)

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from psycopg2.extras import Json
-from sqlalchemy import CursorResult
 from sqlalchemy.orm import Session
 
 from db import events, ids, statements
@@ -163,10 +162,10 @@ class Turn:
             values = {"job": self.id, "steps": wanted + needed}
             if len(needed) > FEW:
                 values |= {"entered": wanted, "needed": needed, "satisfied": list(SATISFIED)}
-            rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values).all()
+            rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values)
             self.seen |= {row[0]: Seen._make(row) for row in rows}
 
-    def ask(self, statement: Statement | str, values: Mapping[str, Any]) -> CursorResult[Any]:
+    def ask(self, statement: Statement | str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it now: its answer decides what changes."""
         return statements.run(self.session.connection(), [(statement, values)])
 
@@ -280,10 +279,10 @@ class Turn:
 @contextmanager
 def turn(session: Session, job_id: str) -> Iterator[Turn | None]:
     """None: there is no such job. What was said of the job is written at the end."""
-    found = statements.run(session.connection(), [(LOCK, {"job": job_id})]).first()
-    if found is None:
+    found = statements.run(session.connection(), [(LOCK, {"job": job_id})])
+    if not found:
         yield None
         return
-    taken = Turn(session, *tuple(found))
+    taken = Turn(session, *found[0])
     yield taken
     taken.write()

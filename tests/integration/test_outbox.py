@@ -1,17 +1,17 @@
 """What is due, for whom, and whose turn comes next: on a database, without workers."""
 
-import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, null, text
+from sqlalchemy import null, text
 from sqlalchemy.orm import Session
 
 from db import events, jobs, outbox
 from db.database import Database
 from db.outbox import Answer, Letter
+from db.statements import Statement, run
 from pipeline.state import EventType
 from tests import factories
 from tests.processes import eventually
@@ -198,7 +198,7 @@ def test_what_the_sweeper_reads_does_not_grow_with_what_is_pending(database: Dat
         pending(session, "shop", jobs=1, events=1)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
-    read = rows_read(database, lambda session: outbox.overdue(session))
+    read = rows_read(database, outbox.OVERDUE)
     assert read < 50
 
 
@@ -216,26 +216,14 @@ def pending(session: Session, client: str, *, jobs: int, events: int) -> None:
     )  # fmt: skip
 
 
-def rows_read(database: Database, work: Any) -> int:
-    """How many rows the nodes of the work's plans gave, all together."""
-    statements: list[str] = []
-
-    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        if not statement.startswith("PREPARE"):
-            statements.append(cursor.mogrify(statement, parameters).decode())
+def rows_read(database: Database, statement: Statement) -> int:
+    """How many rows the nodes of the statement's plan gave, all together."""
 
     def total(node: dict[str, Any]) -> int:
         own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         return int(own) + sum(map(total, node.get("Plans", ())))
 
-    with database.transaction() as session:  # what is prepared is so on this connection alone
-        event.listen(database.engine, "before_cursor_execute", note)
-        work(session)
-        event.remove(database.engine, "before_cursor_execute", note)
-        plans = [
-            session.connection()
-            .exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + each.replace("%", "%%"))
-            .scalar_one()
-            for each in statements
-        ]
-    return sum(total((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]) for plan in plans)
+    with database.transaction() as session:
+        run(session.connection(), [(statement, {})])  # prepares it, on this connection alone
+        ((explained,),) = run(session.connection(), [(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.call('')}", {})])
+    return total(explained[0]["Plan"])
