@@ -73,6 +73,10 @@ ABANDON = Statement(
     ), lost AS (
         INSERT INTO attempts (job_id, step, attempt, outcome, provider, started_at, finished_at)
         SELECT job_id, step, attempt, 'lost', provider, started_at, now() FROM dead
+    ), released AS (
+        UPDATE provider_calls SET look_at = now() FROM dead
+        WHERE provider_calls.job_id = dead.job_id AND provider_calls.step = dead.step
+        AND provider_calls.status IN ('intended', 'submitted')
     )
     UPDATE records SET status = 'cancelled', owner = NULL, lease_until = NULL, finished_at = now() FROM dead
     WHERE records.job_id = dead.job_id AND records.step = dead.step
@@ -87,6 +91,14 @@ RENEW = text(
     RETURNING jobs.status
     """
 ).bindparams(lease=LEASE)
+
+
+GIVE_BACK = text(
+    """
+    UPDATE records SET lease_until = now()
+    WHERE job_id = :job AND step = :step AND attempt = :attempt AND status = 'running'
+    """
+)
 
 
 class Verdict(Enum):
@@ -207,6 +219,11 @@ def renew(session: Session, held: Claim) -> Hold:
     if status is None:
         return Hold.LOST
     return Hold.ENDED if status == JobStatus.CANCELLED else Hold.KEPT
+
+
+def give_back(session: Session, held: Claim) -> None:
+    """Let the lease end now: nothing was done with it. Another message may have the step."""
+    session.execute(GIVE_BACK, {"job": held.job_id, "step": held.step.key, "attempt": held.attempt})
 
 
 def abandon(session: Session, *, limit: int = 200) -> int:

@@ -136,6 +136,7 @@ def write(
         job.move()
     else:
         job.touch()
+        job.release()
     return True
 
 

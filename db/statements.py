@@ -9,10 +9,13 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
+from psycopg2 import errors
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
+# Prepared twice since we were interrupted, not there any more, or for a table as it was before a migration.
+OUTDATED = (errors.DuplicatePreparedStatement, errors.InvalidSqlStatementName, errors.FeatureNotSupported)
 
 
 class Statement:
@@ -56,16 +59,20 @@ def run(connection: Connection, calls: Iterable[tuple[Statement | str, Mapping[s
 
 def execute(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """With the driver's own cursor: to describe the columns, which are known, would cost more than to read the rows."""
-    with closing(connection.connection.cursor()) as cursor:
-        try:
+    try:
+        with closing(connection.connection.cursor()) as cursor:
             cursor.execute(sql, values)
-        except psycopg2.Error as error:
-            raise _translated(connection, error) from error
-        return list(cursor.fetchall()) if cursor.description else []
+            return list(cursor.fetchall()) if cursor.description else []
+    except psycopg2.Error as error:
+        raise _translated(connection, error) from error
 
 
 def _translated(connection: Connection, error: psycopg2.Error) -> Exception:
-    lost = connection.dialect.is_disconnect(error, connection.connection, None)  # type: ignore[arg-type]
-    if lost:
+    """As SQLAlchemy would raise it; a connection that is lost, or that prepared something else, is not used again."""
+    gone = connection.dialect.is_disconnect(error, connection.connection, None)  # type: ignore[arg-type]
+    useless = gone or isinstance(error, OUTDATED)
+    if useless:
         connection.invalidate(error)
-    return DBAPIError.instance(None, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=lost)
+    if gone:
+        connection.engine.dispose()  # the others are most likely lost as well
+    return DBAPIError.instance(None, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=useless)

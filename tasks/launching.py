@@ -19,16 +19,22 @@ from tasks.posting import posted
 log = structlog.get_logger()
 
 
-def launch(job_id: str, *, number: int | None = None) -> None:
+def launch(job_id: str, *, number: int | None = None) -> Move:
     """Advance the job and send what runs next.
 
     `number` names the launch that has ended: an older one changes nothing. Without it, what is left is sent again.
     """
-    send(job_id, house().database.patiently(lambda session: jobs.advance(session, job_id, launch=number)))
+    move = house().database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
+    send(job_id, move)
+    return move
 
 
-def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) -> None:
-    """Do after the commit what the move asks for; `made`: what is to be sent of its canvas, if not all."""
+def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) -> bool:
+    """Do after the commit what the move asks for; `made`: what is to be sent of its canvas, if not all.
+
+    False: the broker may not have it, and the sweeper sends it soon.
+    """
+    sent = True
     if move.launch is not None:
         canvas = move.launch
         try:
@@ -36,10 +42,12 @@ def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) 
                 stencils.send(app, stencils.messages(canvas) if made is None else made)
                 posting.settle()
         except OperationalError as error:
+            sent = False
             log.warning("canvas not sent", job=job_id, launch=canvas.number, error=type(error).__name__)
             house().database.patiently(lambda session: jobs.unsent(session, canvas))
     if move.client is not None:
         announce(move.client, job_id)
+    return sent
 
 
 def begin(job_id: str) -> None:

@@ -1,9 +1,10 @@
 """How a worker serves one message: claim, attempt, record, and on to the next light step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -15,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import claims, jobs, records
-from db.claims import Claim, Message, Verdict
+from db.claims import Claim, Hold, Message, Verdict
 from db.database import DatabaseAway
 from db.jobs import Move
 from db.turns import Turn, turn
@@ -32,8 +33,11 @@ from tasks.posting import posted
 from tasks.sightings import Sightings
 from tasks.watch import watch
 
+T = TypeVar("T")
+
 DYING_S = 3.0  # a process that was killed is gone sooner, and with it its proof of life
 DYING_PAUSE_S = 0.05
+PUT_BACK_PAUSE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -53,6 +57,7 @@ def perform(task: Task, job_id: str, step: str, number: int) -> None:
     except OperationalError as error:
         # what follows may not be with the broker: this message comes again, and sends it again
         log.warning("message put back", job=job_id, step=step, error=str(error))
+        sleep(PUT_BACK_PAUSE_S)  # it must not be given back ten times while the broker has its bad moment
         raise Reject("not confirmed", requeue=True) from None
     except MemoryError:
         # Celery would let it kill the worker, and the redelivered message the next one
@@ -122,14 +127,16 @@ class _Run:
                 raise Reject(held.value, requeue=False)
             else:
                 if self.course.redelivered and held is Verdict.STALE:
-                    launch(self.job_id)  # who had it before may have launched what follows, and not have sent it
+                    self._suspect()
                 raise Ignore(held.value)
 
+    def _suspect(self) -> None:
+        """Who had the message before may have launched what follows, and not have sent it."""
+        sleep(DYING_PAUSE_S * 4)  # its proof of life goes a moment after it
+        launch(self.job_id)
+
     def _claim(self, message: Message) -> Claim | Verdict | None:
-        end = monotonic() + DYING_S
-        while (held := self._claim_once(message)) is Verdict.HELD and monotonic() < end:
-            sleep(DYING_PAUSE_S)
-        return held
+        return _while_held(lambda: self._claim_once(message))
 
     def _claim_once(self, message: Message) -> Claim | Verdict:
         try:
@@ -209,7 +216,8 @@ class _Run:
     def _follow(self) -> Claim | Verdict | None:
         """The step under way was done before: go on with what follows it."""
         follow = self._light()
-        return self._enter(follow, self.house.database.patiently(partial(self._claim_next, follow)))
+        ask = partial(self.house.database.patiently, partial(self._claim_next, follow))
+        return self._enter(follow, _while_held(ask))
 
     def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | _Moved | None:
         with turn(session, self.job_id) as job:
@@ -264,16 +272,42 @@ class _Run:
             return None
         if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
+        claim = then.claim if isinstance(then, _Moved) else then
+        if not isinstance(claim, Claim):
+            return claim if self._go(follow, then) else None
+        with watch().over(claim, lasts=self.sightings.send) as watched:  # the broker may let us wait
+            try:
+                went = self._go(follow, then)
+            except BaseException:
+                self._give_back(claim)
+                raise
+        if not went:
+            self._give_back(claim)
+            return None
+        if watched.hold is Hold.LOST:
+            raise Ignore("somebody else has the step")
+        return claim
+
+    def _go(self, follow: Next, then: Claim | Verdict | _Moved) -> bool:
+        """Send what stands beside what was claimed. False: the sweeper will, and what was claimed with it."""
         self.course.enter(follow)
-        if isinstance(then, _Moved):
-            if then.messages:
-                failpoint("after_launch")
-            send(self.job_id, then.move, then.messages)
-            if then.claim is not None:
-                _, _, self.number = then.entered["args"]
-                self.course.go(Place.of(then.entered))
-            return then.claim
-        return then
+        if not isinstance(then, _Moved):
+            return True
+        if then.messages:
+            failpoint("after_launch")
+        if not send(self.job_id, then.move, then.messages):
+            return False
+        if then.claim is not None:
+            _, _, self.number = then.entered["args"]
+            self.course.go(Place.of(then.entered))
+        return True
+
+    def _give_back(self, claim: Claim) -> None:
+        """So that whoever gets the message next can have the step at once."""
+        try:
+            self.house.database.patiently(lambda session: claims.give_back(session, claim), patience_s=PUT_BACK_PAUSE_S)
+        except (DatabaseAway, SQLAlchemyError) as error:
+            log.warning("claim not given back", job=self.job_id, step=claim.step.key, error=type(error).__name__)
 
     def _message(self, step: str, place: Place, number: int, *, follows: bool = False) -> Message:
         stage = STAGES[step.rpartition("/")[2]]
@@ -293,3 +327,11 @@ class _Run:
             watch().life(),
             follows,
         )
+
+
+def _while_held(ask: Callable[[], T]) -> T:
+    """Ask again as long as whoever had this message may be dying."""
+    end = monotonic() + DYING_S
+    while (held := ask()) is Verdict.HELD and monotonic() < end:
+        sleep(DYING_PAUSE_S)
+    return held

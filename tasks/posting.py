@@ -12,12 +12,13 @@ from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from amqp.exceptions import RecoverableConnectionError
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool, connections
 
-CONFIRMED_S = 30.0
+CONFIRMED_S = 20.0  # less than a lease
 
 
 class Unconfirmed(OperationalError):
@@ -29,29 +30,29 @@ class Tally:
 
     def __init__(self, channel: Any) -> None:
         self._sent = 0
-        self._open: set[int] = set()
         self._refused = False
+        self.open: set[int] = set()
         channel.confirm_select()
         channel.events["basic_ack"].add(self._confirm)
         channel.events["basic_nack"].add(self._refuse)
 
     def send(self) -> None:
         self._sent += 1
-        self._open.add(self._sent)
+        self.open.add(self._sent)
 
     def settle(self, channel: Any) -> None:
         """Wait until nothing is open. Raises Unconfirmed, and whatever the connection raises."""
         end = monotonic() + CONFIRMED_S
-        if self._open and channel.connection is None:
+        if self.open and channel.connection is None:
             raise Unconfirmed("the connection was lost before the broker confirmed what was sent")
-        while self._open and not self._refused:
+        while self.open and not self._refused:
             channel.connection.drain_events(timeout=max(end - monotonic(), 0.001))
         if self._refused:
             self._refused = False
             raise Unconfirmed("the broker refused a message")
 
     def _confirm(self, tag: int, multiple: bool) -> None:
-        self._open = {number for number in self._open if number > tag} if multiple else self._open - {tag}
+        self.open = {number for number in self.open if number > tag} if multiple else self.open - {tag}
 
     def _refuse(self, tag: int, multiple: bool) -> None:
         self._confirm(tag, multiple)
@@ -63,31 +64,55 @@ class PostingProducer(Producer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._used: dict[Any, Tally] = {}
+        self._lost = False
         super().__init__(*args, **options)  # type: ignore[no-untyped-call]
 
     def _publish(self, *args: Any, **options: Any) -> Any:
         channel = self.channel
-        if hasattr(channel, "confirm_select") and channel not in self._used:  # the embedded broker confirms nothing
-            _look(channel)
-            self._used[channel] = _tallies.get(channel) or _tallies.setdefault(channel, Tally(channel))
-        sent = super()._publish(*args, **options)  # type: ignore[no-untyped-call]
-        if channel in self._used:
+        if not hasattr(channel, "confirm_select"):  # the embedded broker confirms nothing
+            return super()._publish(*args, **options)  # type: ignore[no-untyped-call]
+        try:
+            if channel not in self._used:
+                _look(channel)
+                self._used[channel] = _tallies.get(channel) or _tallies.setdefault(channel, Tally(channel))
             self._used[channel].send()
-        return sent
+            return super()._publish(*args, **options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._forget(channel)
+            raise
 
     def settle(self) -> None:
         """Raises Unconfirmed."""
-        used, self._used = self._used, {}
+        lost, self._lost = self._lost, False
         try:
-            for channel, tally in used.items():
+            for channel, tally in self._used.items():
                 tally.settle(channel)
+            self._used.clear()
         except (OSError, *self.connection.connection_errors, *self.connection.channel_errors) as error:
-            self.connection.collect()
+            self.drop()
             raise Unconfirmed(f"the broker did not confirm what was sent ({type(error).__name__})") from error
+        if lost:
+            raise Unconfirmed("the channel was lost before the broker confirmed what was sent")
+
+    def drop(self) -> None:
+        """Give up the line, and what is open on it: what is sent next takes a new one."""
+        if any(tally.open for tally in self._used.values()):
+            connection = self.connection
+            connection.collect()
+            self.revive(connection)  # type: ignore[no-untyped-call]
+        self._used.clear()
+
+    def _forget(self, channel: Any) -> None:
+        """After a failure nobody knows which number the broker gives to what comes next."""
+        tally = self._used.pop(channel, None)
+        _tallies.pop(channel, None)
+        self._lost = self._lost or (tally is not None and len(tally.open) > 1)
 
 
 def _look(channel: Any) -> None:
     """Whether the broker has hung up meanwhile: to write would not show it. Raises what the connection raises."""
+    if channel.connection is None:
+        raise RecoverableConnectionError("the connection was lost")
     with suppress(TimeoutError):
         channel.connection.drain_events(timeout=0)
 
@@ -113,7 +138,8 @@ class _Post:
             self._producer.settle()
 
     def close(self) -> None:
-        if self._pool is not None:
+        if self._pool is not None and self._producer is not None:
+            self._producer.drop()
             self._pool.release(self._producer)
 
 
