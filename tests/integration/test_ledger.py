@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from db import calls, jobs
 from db.calls import NotUncertain
@@ -17,7 +17,7 @@ from db.database import Database
 from db.models import AssetRow, Job, ProviderCall, Record
 from pipeline.calls import Answered, CallStatus, NotYet, Repeat, Running, Ticket
 from pipeline.errors import ConcurrencyLimited, OutcomeUnknown, ProviderTimeout, RateLimited, VendorBusy, VendorFailed
-from pipeline.outcome import Done, Wait
+from pipeline.outcome import Cancelled, Done, Wait
 from pipeline.settings import Settings, Vendor
 from pipeline.state import JobStatus
 from providers.catalogue import Catalogue
@@ -379,9 +379,9 @@ def test_a_late_success_of_a_cancelled_job_is_kept_and_booked_as_waste(bench: Be
 
 def test_a_provider_takes_no_more_calls_than_it_has_places_and_the_longest_waiting_is_next(bench: Bench) -> None:
     SHOP.ready = False
-    for text in ("one", "two"):
+    for said in ("one", "two"):
         with pytest.raises(NotYet):
-            bench.enter(Ordering, text)
+            bench.enter(Ordering, said)
     held = bench.claim()
     with pytest.raises(NotYet) as waits:
         bench.enter(Ordering, "three", held=held)
@@ -460,6 +460,18 @@ def test_calls_of_an_ended_job_are_found_once_their_sender_must_be_gone(bench: B
         assert orphan.ticket == Ticket("job-1", {"status": "http://shop/1"})
     with bench.database.transaction() as session:
         assert calls.orphans(session) == [], "not named again at once"
+
+
+def test_the_call_of_a_step_that_ends_after_its_job_is_looked_at_soon(bench: Bench) -> None:
+    held = bench.claim()
+    assets = StepAssets(bench.house.storage)
+    StepLedger(bench.house, held, assets).open(Ordering(assets, Vendor("shop")), Order("hello"))
+    bench.decide(jobs.cancel, bench.job_id, client=inline.CLIENT)
+    with bench.database.transaction() as session:
+        session.execute(text("UPDATE provider_calls SET look_at = now() + interval '1 hour'"))  # opened just before
+    assert inline.record(bench.database, held, Cancelled())
+    with bench.database.transaction() as session:
+        assert session.scalar(text("SELECT look_at <= now() FROM provider_calls"))
 
 
 def test_the_call_of_a_vendor_that_another_stood_in_for_is_found_at_once(bench: Bench) -> None:

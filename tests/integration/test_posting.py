@@ -45,6 +45,11 @@ def lose(app: Celery, line: Relay, *, and_fail: bool = False) -> None:
         raise ValueError
 
 
+def settle_what_is_lost(app: Celery, line: Relay) -> None:
+    lose(app, line)
+    posting.settle()
+
+
 def waiting(broker_url: str) -> int:
     with Connection(broker_url) as connection:
         return int(QUEUE.bind(connection.default_channel).queue_declare(passive=True).message_count)
@@ -80,6 +85,17 @@ def test_a_failure_hides_no_message_that_is_not_confirmed(app: Celery, line: Rel
     line.hold_answers()
     with pytest.raises(Unconfirmed), posted():
         lose(app, line, and_fail=True)
+
+
+def test_after_a_loss_that_was_noticed_what_follows_takes_a_new_line(app: Celery, line: Relay, broker_url: str) -> None:
+    with posted():
+        send(app, 1)
+    line.hold_answers()
+    with posted():
+        with pytest.raises(Unconfirmed):
+            settle_what_is_lost(app, line)
+        send(app, 2)
+    assert waiting(broker_url) >= 1 + 2
 
 
 def test_a_line_that_was_lost_meanwhile_is_opened_anew(app: Celery, line: Relay, broker_url: str) -> None:

@@ -253,6 +253,29 @@ def test_who_suspects_a_loss_sends_the_step_of_a_dead_holder_at_once(database: D
     assert next(steps(again.tree)).key == "load_identity"
 
 
+def test_a_claim_that_is_given_back_is_free_at_once_for_a_message_of_its_own(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    life = Life(database.engine)
+    assert life.hold()
+    held = inline.claim(database, job_id, "load_identity", number, life=life.number)
+    assert isinstance(held, Claim)
+    with database.transaction() as session:
+        claims.give_back(session, held)
+    assert inline.claim(database, job_id, "load_identity", number, follows=True) is Verdict.ALONE
+    again = inline.claim(database, job_id, "load_identity", number, owner="task-2")
+    assert isinstance(again, Claim)
+    assert again.attempt == held.attempt + 1
+    life.release()
+
+
+def test_a_connection_that_has_prepared_something_else_is_not_used_again(database: Database, job_id: str) -> None:
+    number = begin(database, job_id)
+    with database.transaction() as session:
+        session.connection().info["prepared"].clear()  # as after an interruption between the server's word and ours
+    asked = Message(job_id, "load_identity", number, "task-1", "a", redelivered=False)
+    assert isinstance(database.patiently(lambda session: claims.claim(session, asked)), Claim)
+
+
 def test_every_prepared_statement_means_something_to_the_server(database: Database) -> None:
     modules = (calls, claims, jobs, outbox, records, turns)
     found = {each for module in modules for each in vars(module).values() if isinstance(each, Statement)}
