@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db import lives, statements
-from db.jobs import problem
+from db.jobs import problem, soon
 from db.statements import Statement
 from db.turns import Seen, Turn, jsonb, turn
 from pipeline.errors import StageCrashed, WorkerLost
@@ -222,7 +222,8 @@ def renew(session: Session, held: Claim) -> Hold:
 
 
 def give_back(session: Session, held: Claim) -> None:
-    """Let the lease end now: nothing was done with it. Another message may have the step."""
+    """Let the lease end now: nobody works under it any more. The sweeper brings the step back if no message does."""
+    soon(session, held.job_id)
     session.execute(GIVE_BACK, {"job": held.job_id, "step": held.step.key, "attempt": held.attempt})
 
 

@@ -43,7 +43,7 @@ CANCEL = """
     UPDATE records SET status = 'cancelled', wake_at = NULL, message = NULL, awaits = NULL, why = NULL
     WHERE job_id = %(job)s AND status IN ('pending', 'waiting')
 """
-UNSENT = text("UPDATE jobs SET nudge_at = now() + :grace WHERE id = :job AND launch = :launch")
+SOON = text("UPDATE jobs SET nudge_at = now() + :grace WHERE id = :job")
 
 
 class KeyReused(Exception):
@@ -195,10 +195,9 @@ def complete(job: Turn) -> bool:
     return segment(prune(job.plan.tree, _look(job).satisfied)) == EMPTY
 
 
-def unsent(session: Session, launch: Launch) -> None:
-    """The broker is away: the sweeper is to send the canvas soon."""
-    later = {"job": launch.job_id, "launch": launch.number, "grace": UNSENT_GRACE}
-    session.execute(UNSENT, later)
+def soon(session: Session, job_id: str) -> None:
+    """Something of the job may not be with the broker: if it does not move by itself, the sweeper looks at it soon."""
+    session.execute(SOON, {"job": job_id, "grace": UNSENT_GRACE})
 
 
 def fail(session: Session, job: Job, error: Mapping[str, Any]) -> None:

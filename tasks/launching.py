@@ -44,7 +44,7 @@ def send(job_id: str, move: Move, made: Iterable[dict[str, Any]] | None = None) 
         except OperationalError as error:
             sent = False
             log.warning("canvas not sent", job=job_id, launch=canvas.number, error=type(error).__name__)
-            house().database.patiently(lambda session: jobs.unsent(session, canvas))
+            house().database.patiently(lambda session: jobs.soon(session, job_id))
     if move.client is not None:
         announce(move.client, job_id)
     return sent

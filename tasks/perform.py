@@ -150,6 +150,24 @@ class _Run:
 
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
+        try:
+            tried, written = self._attempt(held)
+        except SystemExit:
+            self._give_back(held)  # this process is told to stop
+            raise
+        log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
+        if not written.in_force:
+            raise Ignore("a later attempt has the step")
+        if written.overtaken:
+            launch(self.job_id)  # the launch in force found us at work, and left what follows to us
+            raise Ignore("another launch is in force")
+        if isinstance(tried.outcome, Failed):
+            raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
+        if not isinstance(tried.outcome, Done):
+            raise Ignore("the step does not go on for now")
+        return self._enter(written.follow, written.then)
+
+    def _attempt(self, held: Claim) -> tuple[Attempted, _Written]:
         self.told = held.client
         self.sightings.start(self.course.place.owner, held)
         with watch().over(held, lasts=self.sightings.send) as watched:
@@ -164,17 +182,7 @@ class _Run:
             failpoint("before_record")
             written = self._write(held, tried, follow)
             failpoint("after_record")
-        log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
-        if not written.in_force:
-            raise Ignore("a later attempt has the step")
-        if written.overtaken:
-            launch(self.job_id)  # the launch in force found us at work, and left what follows to us
-            raise Ignore("another launch is in force")
-        if isinstance(tried.outcome, Failed):
-            raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
-        if not isinstance(tried.outcome, Done):
-            raise Ignore("the step does not go on for now")
-        return self._enter(written.follow, written.then)
+        return tried, written
 
     def _write(self, held: Claim, tried: Attempted, follow: Next | None) -> _Written:
         """Record the outcome, and claim what follows.
