@@ -105,12 +105,16 @@ class _Run:
         self.sightings = Sightings(task)
         self.told: str | None = None
         self.moved = _Moved(Move())
+        self.held: Claim | None = None
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
         with posted():
             try:
                 self._serve(self._claim(self._message(step, self.course.place, self.number)))
+            except SystemExit:
+                self._give_back(self.held)  # this process is told to stop
+                raise
             finally:
                 self.sightings.send()
                 if self.told is not None:
@@ -150,11 +154,8 @@ class _Run:
 
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        try:
-            tried, written = self._attempt(held)
-        except SystemExit:
-            self._give_back(held)  # this process is told to stop
-            raise
+        self.held = held
+        tried, written = self._attempt(held)
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         if not written.in_force:
             raise Ignore("a later attempt has the step")
@@ -181,6 +182,7 @@ class _Run:
             follow = self._light() if isinstance(tried.outcome, Done) else None
             failpoint("before_record")
             written = self._write(held, tried, follow)
+            self.held = _claimed(written.then)
             failpoint("after_record")
         return tried, written
 
@@ -280,9 +282,9 @@ class _Run:
             return None
         if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
-        claim = then.claim if isinstance(then, _Moved) else then
-        if not isinstance(claim, Claim):
-            return claim if self._go(follow, then) else None
+        self.held = claim = _claimed(then)
+        if claim is None:
+            return then if self._go(follow, then) and then is Verdict.SATISFIED else None
         with watch().over(claim, lasts=self.sightings.send) as watched:  # the broker may let us wait
             try:
                 went = self._go(follow, then)
@@ -310,8 +312,10 @@ class _Run:
             self.course.go(Place.of(then.entered))
         return True
 
-    def _give_back(self, claim: Claim) -> None:
+    def _give_back(self, claim: Claim | None) -> None:
         """So that whoever gets the message next can have the step at once."""
+        if claim is None:
+            return
         try:
             self.house.database.patiently(lambda session: claims.give_back(session, claim), patience_s=PUT_BACK_PAUSE_S)
         except (DatabaseAway, SQLAlchemyError) as error:
@@ -335,6 +339,11 @@ class _Run:
             watch().life(),
             follows,
         )
+
+
+def _claimed(then: Claim | Verdict | _Moved | None) -> Claim | None:
+    claim = then.claim if isinstance(then, _Moved) else then
+    return claim if isinstance(claim, Claim) else None
 
 
 def _while_held(ask: Callable[[], T]) -> T:
