@@ -190,7 +190,7 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
     return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
 
 
-def complete(job: Turn) -> bool:
+def segment_done(job: Turn) -> bool:
     """Whether what was launched is done: nothing is left that could run before the next launch, or a gate."""
     return segment(prune(job.plan.tree, _look(job).satisfied)) == EMPTY
 

@@ -248,7 +248,7 @@ class _Run:
         if follow is None:
             return None
         if follow.step is None:
-            return Verdict.EARLY if follow.joins and not jobs.complete(job) else self._advance(job)
+            return Verdict.EARLY if follow.joins and not jobs.segment_done(job) else self._advance(job)
         return claims.take(job, self._message(follow.step, self.course.after(follow), self.number, follows=True))
 
     def _advance(self, job: Turn) -> _Moved:
