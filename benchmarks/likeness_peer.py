@@ -55,9 +55,9 @@ class LikenessPeer(Peer):
             most_active=100_000,
         )
         with house().database.transaction() as session:
-            job, _ = jobs.accept(session, order)
-        begin(job.id)
-        return job.id
+            job_id, _ = jobs.accept(session, order)
+        begin(job_id)
+        return job_id
 
     def ends(self, jobs: Collection[str], within: float) -> dict[str, float]:
         return self._ends.wait(jobs, within)

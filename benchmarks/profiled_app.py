@@ -5,16 +5,17 @@ from typing import Any
 from celery import signals
 from celery.app import trace
 from kombu import messaging
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from benchmarks import likeness_app
 from benchmarks.profile import Stopwatches
 from db import statements
+from db.dialect import Dialect
 from tasks import launching, perform, posting
 
 app = likeness_app.app
 _watches = Stopwatches()
 _publish = messaging.Producer._publish
+_execute = statements.execute
 
 
 def _publishing(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
@@ -23,15 +24,18 @@ def _publishing(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
         return _publish(producer, body, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
+def _executing(connection: Any, sql: str, values: Any) -> Any:
+    with _watches.timed("commits" if sql.endswith("COMMIT") else "statements"):
+        return _execute(connection, sql, values)
+
+
 @signals.worker_process_init.connect
 def _start(**_: Any) -> None:
     """In the pool's processes alone: the main process names functions to them, which must stay as they are."""
-    dialect = PGDialect_psycopg2
-    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
-        setattr(dialect, name, _watches.wrap("statements", getattr(dialect, name)))
-    for name in ("do_commit", "do_rollback"):
-        setattr(dialect, name, _watches.wrap(name.removeprefix("do_") + "s", getattr(dialect, name)))
-    statements.execute = _watches.wrap("statements", statements.execute)
+    for name in ("do_execute", "do_executemany", "do_execute_no_params", "do_begin"):
+        setattr(Dialect, name, _watches.wrap("statements", getattr(Dialect, name)))
+    setattr(Dialect, "do_commit", _watches.wrap("commits", Dialect.do_commit))  # noqa: B010  # as below
+    statements.execute = _executing
     setattr(messaging.Producer, "_publish", _publishing)  # noqa: B010  # a method that types forbid to replace
     posting.PostingProducer.settle = _watches.wrap("confirmations", posting.PostingProducer.settle)  # type: ignore[method-assign]
     trace.fast_trace_task = _watches.wrap("celery", trace.fast_trace_task)

@@ -102,9 +102,8 @@ def _recovery(found: dict[str, Any]) -> str:
 
 
 PARTS = {
-    "statements": "SQL statements",
-    "commits": "commits",
-    "rollbacks": "transactions given up",
+    "statements": "what is asked of the database",
+    "commits": "what is written, in one message with its commit",
     "messages": "messages",
     "confirmations": "waiting for their confirmations",
     "monitoring events": "monitoring events for Flower",

@@ -20,6 +20,7 @@ def save(
     consent: Mapping[str, Any],
     neutral: Mapping[str, Any],
     sheet: Mapping[str, Any],
+    voice_id: str | None = None,
 ) -> str:
     """The id of the job's avatar: the same one, however often the step is entered."""
     row = {
@@ -29,14 +30,22 @@ def save(
         "consent": dict(consent),
         "neutral": dict(neutral),
         "sheet": dict(sheet),
+        "voice_id": voice_id,
     }
     statement = insert(AvatarRow).values(id=ids.new("avt"), **row)
     renewed = statement.on_conflict_do_update(
         index_elements=["job_id"],
-        set_={"neutral": row["neutral"], "sheet": row["sheet"], "version": AvatarRow.version},
+        set_={
+            "neutral": row["neutral"],
+            "sheet": row["sheet"],
+            "voice_id": voice_id,
+            "version": AvatarRow.version,
+        },
     )
     return session.scalars(renewed.returning(AvatarRow.id)).one()
 
 
-def find(session: Session, avatar_id: str, *, client: str) -> AvatarRow | None:
-    return session.scalar(select(AvatarRow).where(AvatarRow.id == avatar_id, AvatarRow.client == client))
+def find(session: Session, avatar_id: str, *, client: str, keep: bool = False) -> AvatarRow | None:
+    """`keep`: it is not deleted before the end of the transaction."""
+    query = select(AvatarRow).where(AvatarRow.id == avatar_id, AvatarRow.client == client)
+    return session.scalar(query.with_for_update(read=True, key_share=True) if keep else query)

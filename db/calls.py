@@ -213,6 +213,7 @@ class Orphan:
     """An open call that no step looks after any more."""
 
     call_id: str
+    job_id: str
     lane: str
     provider: str
     operation: str
@@ -275,7 +276,9 @@ def find(session: Session, call_id: str) -> ProviderCall | None:
 
 def adopt(session: Session, call_id: str, ticket: Ticket) -> None:
     """The vendor took it, as a person found out: its work is ours. Raises NotUncertain."""
-    _decide(session, call_id, CallStatus.UNCERTAIN)
+    row = _decide(session, call_id, CallStatus.UNCERTAIN)
+    if session.get_one(Job, row.job_id).deleted_at is not None:
+        raise NotUncertain("What the call was for was deleted: it can only be dropped.")
     submit(session, call_id, ticket)
 
 
@@ -406,6 +409,7 @@ def _unsent() -> ColumnElement[bool]:
 def _orphan(row: ProviderCall, job: Job, age_s: float) -> Orphan:
     return Orphan(
         row.id,
+        row.job_id,
         job.lane,
         row.provider,
         row.operation,

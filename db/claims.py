@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from db import lives, statements
@@ -24,6 +24,7 @@ from schemas import records as codec
 
 LEASE = timedelta(seconds=30)
 RENEWAL_S = 4.0
+GIVEN = "given"  # the part of a request that holds outputs which are there already, by step
 MOST_LOST = 10  # a healthy long step may lose its worker to several deploys; a poisonous one must not go on for ever
 
 RUN = Statement(
@@ -36,6 +37,14 @@ RUN = Statement(
     WHERE job_id = %(job)s AND step = %(step)s
     """,
 )
+# Whoever asked for the job gave what this step would make.
+SKIP = """
+    UPDATE records SET
+        status = 'skipped', output = %(output)s, output_input_digest = %(digest)s, input = %(input)s,
+        input_digest = %(digest)s, finished_at = now(), owner = NULL, lease_until = NULL,
+        wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL
+    WHERE job_id = %(job)s AND step = %(step)s
+"""
 REUSE = """
     UPDATE records SET
         status = 'reused', owner = NULL, lease_until = NULL, finished_at = now(),
@@ -128,6 +137,7 @@ class Claim:
     job_id: str
     client: str
     step: Step
+    plan: Plan
     attempt: int
     tried: int
     inputs: Mapping[str, Any] = field(repr=False)
@@ -159,9 +169,12 @@ class Message:
         return f"{self.owner}/{self.delivery}" + (f"/{self.life}" if self.life is not None else "")
 
 
-def claim(session: Session, message: Message) -> Claim | Verdict:
-    """Claim the step for this message. May be run twice: the same delivery holds it."""
-    with turn(session, message.job_id) as job:
+def claim(connection: Connection, message: Message, *, made: Plan | None = None) -> Claim | Verdict:
+    """Claim the step for this message. May be run twice: the same delivery holds it.
+
+    `made` is the job's plan as it was seen last: if it still is, what the step reads is read with the job.
+    """
+    with turn(connection, message.job_id, entered=message.step, made=made) as job:
         return take(job, message) if job else Verdict.STALE
 
 
@@ -171,6 +184,8 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
     step = made.steps.get(message.step)
     if job.launch != message.launch or not job.active or step is None:
         return Verdict.STALE
+    if step.key in (given := job.request.get(GIVEN, {})):
+        return _skip(job, step, given[step.key])
     needed = made.predecessors[step.key]
     job.read(entered=step.key)
     row = job.seen[step.key]
@@ -194,12 +209,26 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
     else:
         job.move()
     recovered = row.status == StepStatus.RUNNING and row.owner != message.holder
-    return Claim(job.id, job.client, step, row.attempt + 1, row.tried, inputs, digest, recovered)
+    return Claim(job.id, job.client, step, made, row.attempt + 1, row.tried, inputs, digest, recovered)
 
 
-def stumble(session: Session, message: Message) -> None:
+def _skip(job: Turn, step: Step, output: Any) -> Verdict:
+    job.read(step.key)
+    row = job.seen[step.key]
+    if row.status not in SATISFIED:
+        digest = codec.digest({"stage": step.stage.name, "version": step.stage.version, GIVEN: output})
+        told = {"output": jsonb(output), "digest": digest, "input": jsonb({GIVEN: f"snapshot/{GIVEN}/{step.key}"})}
+        job.later(SKIP, told | {"job": job.id, "step": step.key})
+        job.seen[step.key] = row._replace(status=StepStatus.SKIPPED, output=output, output_input_digest=digest)
+        job.start()
+        job.reach(step.key, output)
+        job.move()
+    return Verdict.SATISFIED
+
+
+def stumble(connection: Connection, message: Message) -> None:
     """The claim itself is broken, by a fault of ours: after as many tries as the stage has, the job fails."""
-    with turn(session, message.job_id) as job:
+    with turn(connection, message.job_id, message.step) as job:
         step = job.plan.steps.get(message.step) if job else None
         if job is None or step is None or job.launch != message.launch or not job.active:
             return
@@ -265,7 +294,7 @@ def _gone(job: Turn, row: Seen, *, again: bool) -> bool:
 
     That the broker gives a message again proves nothing: the one that it takes back may be a double.
     """
-    gone = lives.gone(job.session, row.owner, row.started_at)
+    gone = lives.gone(job.connection, row.owner, row.started_at)
     return again if gone is None else gone
 
 
@@ -283,7 +312,8 @@ def _inputs(
     def value(origin: Origin) -> Any:
         data: Any = request if origin.step is SNAPSHOT else found[origin.step].output
         for part in origin.path:
-            data = data[part]
+            # a request or an output of an older version may lack what was added since
+            data = data.get(part) if isinstance(data, dict) else data[part]
         return data
 
     def resolve(source: Source) -> Any:

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from db.dialect import spoken
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
@@ -36,7 +39,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.engine = create_engine(
-            url,
+            spoken(make_url(url)),
             pool_size=pool_size,
             max_overflow=0,  # what is beyond the pool would be opened anew for each use
             pool_timeout=10,
@@ -66,12 +69,21 @@ class Database:
         `work` must bear being run twice: a lost answer does not tell whether the commit took place.
         Raises DatabaseAway.
         """
+        return self._patiently(self.transaction, work, patience_s)
+
+    def in_turn(self, work: Callable[[Connection], T], *, patience_s: float = PATIENCE_S) -> T:
+        """The same for work that takes a turn at a job (db/turns.py), which begins and commits by itself."""
+        return self._patiently(self.engine.connect, work, patience_s)
+
+    def _patiently(
+        self, enter: Callable[[], AbstractContextManager[S]], work: Callable[[S], T], patience_s: float
+    ) -> T:
         end = time.monotonic() + patience_s
         pause = FIRST_PAUSE_S
         while True:
             try:
-                with self.transaction() as session:
-                    return work(session)
+                with enter() as entered:
+                    return work(entered)
             except (DBAPIError, PoolTimeout) as error:
                 if not _passing(error):
                     raise

@@ -1,15 +1,16 @@
 """Jobs: accepting, finding, advancing, ending."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from psycopg2.extras import Json
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db import events, ids, lives, statements
-from db.models import IdempotencyKey, Job, Record
+from db.models import Job, Record
 from db.statements import Statement
 from db.turns import Seen, Turn, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
@@ -33,17 +34,49 @@ STEPS = Statement(
     SELECT step, status, COALESCE(lease_until > now(), false), owner, started_at FROM records WHERE job_id = %(job)s
     """,
 )
-GROW = """
+# The key, if it was used before, and how many jobs the client has under way.
+ASK = Statement(
+    "ask_for_key",
+    """
+    SELECT request_digest, job_id, active
+    FROM (SELECT count(*) AS active FROM jobs WHERE client = %(client)s AND status = ANY(%(statuses)s)) AS under_way
+    LEFT JOIN idempotency_keys ON client = %(client)s AND key = %(key)s
+    """,
+)
+ACCEPT = Statement(
+    "accept_job",
+    """
+    INSERT INTO jobs (id, client, kind, route, lane, snapshot, request, status, sequence, callbacks, nudge_at) VALUES (
+        %(job)s, %(client)s, %(kind)s, %(route)s, %(lane)s, %(snapshot)s, %(request)s, 'accepted', 1, %(wanted)s,
+        now() + %(grace)s
+    )
+    """,
+)
+KEEP_KEY = Statement(
+    "keep_key",
+    """
+    INSERT INTO idempotency_keys (client, key, request_digest, job_id)
+    VALUES (%(client)s, %(key)s, %(digest)s, %(job)s)
+    """,
+)
+GROW = Statement(
+    "grow_records",
+    """
     INSERT INTO records (job_id, step, stage, scene, place, status)
     SELECT %(job)s, step, stage, scene, place, 'pending'
-    FROM unnest(%(steps)s, %(stages)s, %(scenes)s::int[], %(places)s) AS new (step, stage, scene, place)
+    FROM unnest(%(steps)s::text[], %(stages)s::text[], %(scenes)s::int[], %(places)s::int[])
+        AS new (step, stage, scene, place)
     ON CONFLICT DO NOTHING
-"""
+    """,
+)
 CANCEL = """
     UPDATE records SET status = 'cancelled', wake_at = NULL, message = NULL, awaits = NULL, why = NULL
     WHERE job_id = %(job)s AND status IN ('pending', 'waiting')
 """
 SOON = text("UPDATE jobs SET nudge_at = now() + :grace WHERE id = :job")
+
+
+ONE_AT_A_TIME = Statement("lock_client", "SELECT pg_advisory_xact_lock(hashtext(%(client)s))")
 
 
 class KeyReused(Exception):
@@ -106,22 +139,26 @@ class Move:
     client: str | None = None
 
 
-def accept(session: Session, order: Order) -> tuple[Job, bool]:
-    """The job, and whether it is a replay.
+def accept(session: Session, order: Order) -> tuple[str, bool]:
+    """The job's id, and whether it is a replay.
 
     One acceptance of a client at a time: of two simultaneous first calls the second is given the first's job, and many
     at once do not pass the limit. Raises KeyReused, TooManyJobs.
     """
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(order.client))))
-    if found := _replayed(session, order):
-        return found, True
-    active = select(func.count()).where(Job.client == order.client, Job.status.in_(ACTIVE))
-    if (session.scalar(active) or 0) >= order.most_active:
+    connection = session.connection()
+    about = {"client": order.client, "key": order.key}
+    ((digest, job_id, active),) = statements.run(
+        connection, [(ONE_AT_A_TIME, about), (ASK, about | {"statuses": list(ACTIVE)})]
+    )
+    if digest is not None and digest != order.digest:
+        raise KeyReused
+    if job_id is not None:
+        return str(job_id), True
+    if active >= order.most_active:
         raise TooManyJobs(order.most_active)
-    job = _insert(session, order)
-    session.add(IdempotencyKey(client=order.client, key=order.key, request_digest=order.digest, job_id=job.id))
-    session.flush()
-    return job, False
+    job_id = ids.new("job")
+    statements.run(connection, _acceptance(connection, job_id, order))
+    return job_id, False
 
 
 def find(session: Session, job_id: str, *, client: str) -> Job | None:
@@ -152,7 +189,7 @@ def steps(session: Session, job_id: str) -> Sequence[Record]:
     return session.scalars(select(Record).where(Record.job_id == job_id).order_by(Record.place, Record.scene)).all()
 
 
-def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move:
+def advance(connection: Connection, job_id: str, *, launch: int | None = None) -> Move:
     """The one move: look at the records, and say what must be sent now, if anything.
 
     `launch` names the canvas that asks (0: the acceptance); one that is no longer in force changes nothing, and what is
@@ -160,7 +197,7 @@ def advance(session: Session, job_id: str, *, launch: int | None = None) -> Move
     the first one may still be queued, and the claims drop what is double. What waits or is worked on now is not sent:
     it has its message and goes on with what follows by itself.
     """
-    with turn(session, job_id) as job:
+    with turn(connection, job_id) as job:
         return move(job, launch=launch) if job else Move()
 
 
@@ -209,17 +246,19 @@ def fail(session: Session, job: Job, error: Mapping[str, Any]) -> None:
     events.tell(session, job, EventType.FAILED)
 
 
-def cancel(session: Session, job_id: str, *, client: str) -> Job | None:
-    """No further step starts; the launch is fenced. Cancelling twice is harmless. Raises JobEnded."""
-    with turn(session, job_id) as job:
+def cancel(connection: Connection, job_id: str, *, client: str) -> None:
+    """No further step starts; the launch is fenced. Cancelling twice is harmless. Raises JobEnded.
+
+    A job that is not the client's is left alone.
+    """
+    with turn(connection, job_id) as job:
         if job is None or job.client != client:
-            return None
+            return
         if job.status in FINAL and job.status != JobStatus.CANCELLED:
             raise JobEnded(job.status)
         if job.status != JobStatus.CANCELLED:
             job.later(CANCEL, {"job": job.id})
             job.cancel()
-    return find(session, job_id, client=client)
 
 
 def resume(session: Session, job_id: str) -> None:
@@ -230,6 +269,8 @@ def resume(session: Session, job_id: str) -> None:
     job = lock(session, job_id)
     if job is None or job.status != JobStatus.FAILED:
         raise NotFailed(job.status if job else "gone")
+    if job.deleted_at is not None:
+        raise NotFailed("deleted")
     again = (StepStatus.FAILED, StepStatus.WAITING, StepStatus.CANCELLED)
     session.execute(
         update(Record)
@@ -313,39 +354,18 @@ def problem(step: str, error: Error, *, attempts: int, provider: str | None) -> 
     }
 
 
-def _replayed(session: Session, order: Order) -> Job | None:
-    query = select(IdempotencyKey).where(IdempotencyKey.client == order.client, IdempotencyKey.key == order.key)
-    key = session.scalar(query)
-    if key is None:
-        return None
-    if key.request_digest != order.digest:
-        raise KeyReused
-    return session.get(Job, key.job_id)
-
-
-def _insert(session: Session, order: Order) -> Job:
-    job = Job(
-        id=ids.new("job"),
-        client=order.client,
-        kind=order.kind,
-        route=order.route,
-        lane=order.lane,
-        snapshot=dict(order.snapshot),
-        request=dict(order.request),
-        status=JobStatus.ACCEPTED,
-        sequence=0,
-        progress=0.0,
-        launch=0,
-        callbacks=order.wanted,
-        nudge_at=func.now() + UNSENT_GRACE,
-    )
-    session.add(job)
-    session.flush()
+def _acceptance(connection: Connection, job_id: str, order: Order) -> Iterator[tuple[Statement, Mapping[str, Any]]]:
+    """What makes the job, its key, its first records and its first event."""
+    about = {"job": job_id, "client": order.client, "key": order.key, "digest": order.digest}
     made = plan(order.route)
-    session.connection().exec_driver_sql(GROW, _columns(job.id, made, made.steps.keys()))
-    events.tell(session, job, EventType.ACCEPTED)
-    session.flush()
-    return job
+    kind = {"kind": order.kind, "route": order.route, "lane": order.lane, "wanted": order.wanted}
+    payload = {"snapshot": Json(dict(order.snapshot)), "request": Json(dict(order.request))}
+    yield ACCEPT, about | kind | payload | {"grace": UNSENT_GRACE}
+    yield KEEP_KEY, about
+    yield GROW, _columns(job_id, made, made.steps.keys())
+    named = (job_id, order.client, order.kind, order.route, order.lane, order.request)
+    new = Turn(connection, *named, callbacks=order.wanted, metadata=order.snapshot.get("metadata", {}))
+    yield new.event(1, EventType.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +383,7 @@ def _look(job: Turn) -> Found:
     found |= {step: (seen.status, seen.leased, seen.owner, seen.started_at) for step, seen in job.seen.items()}
 
     def busy(status: str, leased: bool, owner: str | None, since: datetime | None) -> bool:
-        runs = status == StepStatus.RUNNING and leased and not lives.gone(job.session, owner, since)
+        runs = status == StepStatus.RUNNING and leased and not lives.gone(job.connection, owner, since)
         return runs or status == StepStatus.WAITING
 
     return Found(

@@ -10,18 +10,19 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+
+from db import statements
 
 LIVES = 0x6C696665  # the class of these locks
 
-HOLD = text("SELECT pg_try_advisory_lock(:lives, :number)").bindparams(lives=LIVES)
-GONE = text(
-    """
-    SELECT CASE WHEN pg_postmaster_start_time() < :since THEN pg_try_advisory_xact_lock(:lives, :number) ELSE false END
-    """
-).bindparams(lives=LIVES)
+HOLD = f"SELECT pg_try_advisory_lock({LIVES}, %(number)s)"
+GONE = f"""
+    SELECT CASE
+        WHEN pg_postmaster_start_time() < %(since)s THEN pg_try_advisory_xact_lock({LIVES}, %(number)s) ELSE false
+    END
+"""
 
 
 class Life:
@@ -36,9 +37,9 @@ class Life:
         """Take the lock, if it is not held already. False: not yet, ask again soon."""
         if self._connection is None:
             with suppress(SQLAlchemyError):
-                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                connection = self._engine.connect()
                 connection.detach()
-                if connection.scalar(HOLD, {"number": self.number}):
+                if statements.execute(connection, HOLD, {"number": self.number}) == [(True,)]:
                     self._connection = connection
                 else:
                     connection.close()
@@ -51,7 +52,7 @@ class Life:
         connection: Any = self._connection.connection.dbapi_connection
         if select.select([connection.fileno()], [], [], seconds)[0]:
             try:
-                self._connection.scalar(text("SELECT 1"))
+                statements.execute(self._connection, "SELECT 1", {})
             except SQLAlchemyError:
                 self.release()
 
@@ -62,10 +63,13 @@ class Life:
         self._connection = None
 
 
-def gone(session: Session, holder: str | None, since: datetime | None) -> bool | None:
+def gone(connection: Connection, holder: str | None, since: datetime | None) -> bool | None:
     """Whether the process that has a step since then is known not to live any more; None: it left no proof of life.
 
-    `holder` is what the record calls its owner: `task/delivery/life`.
+    To be asked in a transaction, at whose end the lock is let go. `holder` is what the record calls its owner:
+    `task/delivery/life`.
     """
     life = (holder or "").split("/")[2:]
-    return bool(session.scalar(GONE, {"number": int(life[0]), "since": since})) if life and since else None
+    if not life or not since:
+        return None
+    return statements.execute(connection, GONE, {"number": int(life[0]), "since": since}) == [(True,)]

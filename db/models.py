@@ -52,6 +52,12 @@ class Job(Base):
         Index(None, "client", "id"),
         Index("ix_jobs_client_active", "client", postgresql_where=text("status IN ('accepted', 'running')")),
         Index("ix_jobs_nudge_at_active", "nudge_at", postgresql_where=text("status IN ('accepted', 'running')")),
+        # what the deletion of an avatar asks
+        Index("ix_jobs_client_avatar", "client", postgresql_where=text("kind = 'avatar'")),
+        Index("ix_jobs_client_awaiting", "client", postgresql_where=text("status = 'awaiting_approval'")),
+        Index(
+            "ix_jobs_avatar_id", text("(request #>> '{avatar,avatar_id}')"), postgresql_where=text("kind = 'output'")
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -81,6 +87,8 @@ class Job(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # since then the row tells that there was a job, and nothing of what it was about
+    deleted_at: Mapped[datetime | None]
 
 
 class IdempotencyKey(Base):
@@ -233,6 +241,47 @@ class AssetEdge(Base):
     source_id: Mapped[str] = mapped_column(ForeignKey("assets.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
+class HeldFile(Base):
+    """A file that is stored, or just about to be, for an asset that has no row yet."""
+
+    __tablename__ = "held_files"
+    __table_args__ = (Index(None, "sha256"), Index(None, "job_id"))
+
+    asset_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    # none: an upload
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    held_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class FileRemoval(Base):
+    """A file that goes as soon as nothing refers to it."""
+
+    __tablename__ = "file_removals"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class VoiceRow(Base):
+    """A reusable voice: `model` is what its provider speaks it by, `traits` what was measured on the sample."""
+
+    __tablename__ = "voices"
+    __table_args__ = (Index(None, "client", "id"), UniqueConstraint("job_id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    client: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    model: Mapped[dict[str, Any]]
+    traits: Mapped[dict[str, Any]]
+    sample: Mapped[dict[str, Any]]
+    preview: Mapped[dict[str, Any]]
+    consent: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class AvatarRow(Base):
     """A reusable identity."""
 
@@ -246,6 +295,7 @@ class AvatarRow(Base):
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     neutral: Mapped[dict[str, Any]]
     sheet: Mapped[dict[str, Any]]
+    voice_id: Mapped[str | None] = mapped_column(ForeignKey("voices.id", ondelete="SET NULL"), index=True)
     consent: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

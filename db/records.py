@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from db import assets, jobs, statements
@@ -76,9 +76,9 @@ class Woken:
     message: Mapping[str, Any] | None
 
 
-def record(session: Session, held: Claim, outcome: Outcome, **told: Any) -> bool:
+def record(connection: Connection, held: Claim, outcome: Outcome, **told: Any) -> bool:
     """Write how the attempt ended; see `write`."""
-    with turn(session, held.job_id) as job:
+    with turn(connection, held.job_id, held.step.key) as job:
         return job is not None and write(job, held, outcome, **told)
 
 
@@ -122,7 +122,8 @@ def write(
         job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
         if passed_over:
             job.release()
-        assets.add(job.session, made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt)
+        for call in assets.rows(made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt):
+            job.later(*call)
         job.reach(row.step, output)
     else:
         error = None if isinstance(outcome, Cancelled) else jsonb(codec.dump(outcome.error))

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import errors
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -65,6 +66,15 @@ def execute(connection: Connection, sql: str, values: Mapping[str, Any]) -> list
             return list(cursor.fetchall()) if cursor.description else []
     except psycopg2.Error as error:
         raise _translated(connection, error) from error
+
+
+def roll_back(connection: Connection) -> None:
+    """What was begun and has not ended. With a connection that is lost, all of that is."""
+    if connection.invalidated:
+        return
+    driver: Any = connection.connection.dbapi_connection
+    if driver.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+        execute(connection, "ROLLBACK", {})
 
 
 def _translated(connection: Connection, error: psycopg2.Error) -> Exception:

@@ -1,16 +1,17 @@
 """A turn at a job: its row is locked while it is decided what changes, and all of that is written at once at the end.
 
-Every step costs one turn, or two: so a turn asks the server little, and in few messages.
+Every step costs one turn, or two, and each message to the server costs as much as what it asks: so a turn is two, the
+first with its BEGIN, the last with its COMMIT.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from psycopg2.extras import Json
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from db import events, ids, statements
 from db.statements import Statement
@@ -20,28 +21,35 @@ from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus, StepStatus
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
 PATIENT = timedelta(seconds=25)  # nearly so long is enough: to write it anew each time costs an entry in each index
 
-LOCK = Statement(
-    "lock_job",
-    """
-    SELECT
-        id, client, kind, route, lane, request, status, launch, scenes, progress, sequence, nudges, gate, result, error,
-        callbacks, COALESCE(snapshot -> 'metadata', '{}')
-    FROM jobs WHERE id = %(job)s FOR UPDATE
-    """,
-)
-_READ = """
-    SELECT
-        step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
-        COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
-    FROM records WHERE job_id = %(job)s AND step = ANY(%(steps)s)
+BEGIN = ("BEGIN", dict[str, Any]())
+COMMIT = ("COMMIT", dict[str, Any]())
+LOCK = Statement("lock_job", "SELECT FROM jobs WHERE id = %(job)s FOR UPDATE")
+_COLUMNS = """
+    step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
+    COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
 """
-READ = Statement("read_records", _READ)
+_STEPS = "records WHERE job_id = %(job)s AND step = ANY(%(steps)s)"
 # Every branch of a join asks whether it was the last: many outputs are read only when they are all there.
-_READ_JOIN = f"""{_READ} AND (step = ANY(%(entered)s) OR NOT EXISTS (
+_JOIN = f"""{_STEPS} AND (step = ANY(%(wanted)s) OR NOT EXISTS (
         SELECT FROM records WHERE job_id = %(job)s AND step = ANY(%(needed)s) AND status <> ALL(%(satisfied)s)
     ))
 """
-READ_JOIN = Statement("read_join", _READ_JOIN)
+_READ = "SELECT {columns} FROM {records}"
+READ = Statement("read_records", _READ.format(columns=_COLUMNS, records=_STEPS))
+READ_JOIN = Statement("read_join", _READ.format(columns=_COLUMNS, records=_JOIN))
+# The job as it is once it is locked, and records of it. What can be long stands in one row only.
+_LOOK = """
+    SELECT
+        id, client, kind, route, lane, CASE WHEN COALESCE(place, 1) = 1 THEN request END, jobs.status, launch, scenes,
+        progress, sequence, nudges, gate, result, jobs.error, callbacks, COALESCE(snapshot -> 'metadata', '{{}}'),
+        found.*
+    FROM jobs LEFT JOIN LATERAL (SELECT row_number() OVER () AS place, {columns} FROM {records}) AS found ON true
+    WHERE id = %(job)s
+    ORDER BY place
+"""
+LOOK = Statement("look_at_job", _LOOK.format(columns=_COLUMNS, records=_STEPS))
+LOOK_JOIN = Statement("look_at_join", _LOOK.format(columns=_COLUMNS, records=_JOIN))
+JOB_COLUMNS = 17
 FEW = 4
 WRITE = Statement(
     "write_job",
@@ -110,29 +118,61 @@ def jsonb(value: Any) -> Json | None:
     return None if value is None else Json(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """The steps that are read at once: `wanted` in any case, `needed` if all of them are there."""
+
+    wanted: list[str]
+    needed: list[str]
+
+    @classmethod
+    def of(cls, made: Plan | None, steps: Iterable[str], entered: str | None, seen: Collection[str] = ()) -> Self:
+        """What was `seen` need not be read again."""
+        wanted = [step for step in dict.fromkeys([*steps, entered]) if step is not None and step not in seen]
+        if made is None or entered is None:
+            return cls(wanted, [])
+        needed = [step for step in made.predecessors.get(entered, ()) if step not in seen and step not in wanted]
+        return cls(wanted, needed)
+
+    @property
+    def steps(self) -> list[str]:
+        return self.wanted + self.needed
+
+    @property
+    def joins(self) -> bool:
+        return len(self.needed) > FEW
+
+    def values(self, job: str) -> dict[str, Any]:
+        asked = {"job": job, "steps": self.steps}
+        if not self.joins:
+            return asked
+        return asked | {"wanted": self.wanted, "needed": self.needed, "satisfied": list(SATISFIED)}
+
+
 @dataclass(slots=True)
 class Turn:
     """What a turn knows of its job. Whoever changes records under the lock says here what that means for the job."""
 
-    session: Session
+    connection: Connection
     id: str
     client: str
     kind: str
     route: str
     lane: str
-    request: dict[str, Any]
-    status: str
-    launch: int
-    scenes: int | None
-    progress: float
-    sequence: int
-    nudges: int
-    gate: Any
-    result: Any
-    error: Any
-    callbacks: bool
-    metadata: Any
+    request: Mapping[str, Any]
+    status: str = JobStatus.ACCEPTED
+    launch: int = 0
+    scenes: int | None = None
+    progress: float = 0.0
+    sequence: int = 0
+    nudges: int = 0
+    gate: Any = None
+    result: Any = None
+    error: Any = None
+    callbacks: bool = False
+    metadata: Any = None
     seen: dict[str, Seen] = field(default_factory=dict)
+    entered: str | None = None
     _later: list[tuple[Statement | str, Mapping[str, Any]]] = field(default_factory=list)
     _events: list[tuple[EventType, str | None, str | None]] = field(default_factory=list)
     _patience: timedelta | None = None
@@ -151,34 +191,32 @@ class Turn:
 
     def read(self, *steps: str, entered: str | None = None) -> None:
         """See these steps; `entered` as well, and what it reads, if all of that is there."""
-        wanted = [step for step in steps if step not in self.seen]
-        needed: list[str] = []
-        if entered is not None and entered not in self.seen:
-            needed = [
-                step for step in self.plan.predecessors.get(entered, ()) if step not in self.seen and step not in wanted
-            ]
-            wanted.append(entered)
-        if wanted:
-            values = {"job": self.id, "steps": wanted + needed}
-            if len(needed) > FEW:
-                values |= {"entered": wanted, "needed": needed, "satisfied": list(SATISFIED)}
-            rows = self.ask(READ_JOIN if len(needed) > FEW else READ, values)
-            self.seen |= {row[0]: Seen._make(row) for row in rows}
+        sought = Sought.of(self.plan, steps, None if entered == self.entered else entered, self.seen)
+        if sought.steps:
+            self.see(self.ask(READ_JOIN if sought.joins else READ, sought.values(self.id)))
+        self.entered = entered or self.entered
+
+    def see(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.seen |= {row[0]: Seen._make(row) for row in rows if row[0] is not None}
 
     def ask(self, statement: Statement | str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run it now: its answer decides what changes."""
-        return statements.run(self.session.connection(), [(statement, values)])
+        return statements.run(self.connection, [(statement, values)])
 
     def later(self, statement: Statement | str, values: Mapping[str, Any]) -> None:
         """Run it at the end of the turn, with all else that changes."""
         self._later.append((statement, values))
 
-    def begin(self, stage: str, label: str, *, first: bool) -> None:
-        """A step starts; `first`: for the first time."""
+    def start(self) -> None:
+        """Something of the job is under way, or was given."""
         if self.status == JobStatus.ACCEPTED:
             self.status = JobStatus.RUNNING
             self._started = True
             self._tell(EventType.STARTED)
+
+    def begin(self, stage: str, label: str, *, first: bool) -> None:
+        """A step starts; `first`: for the first time."""
+        self.start()
         if first:
             self._tell(EventType.PROGRESS, stage, label)
 
@@ -239,15 +277,14 @@ class Turn:
         self._changed = True
 
     def write(self) -> None:
-        for place, event in enumerate(self._events):
-            self._write_event(self.sequence + 1 + place, *event)
+        for place, told in enumerate(self._events):
+            self.later(*self.event(self.sequence + 1 + place, *told))
         self.sequence += len(self._events)
         if self._ended:
             self.release()
         if self._events or self._changed:
             self.later(WRITE, self._changes())
-        if self._later:
-            statements.run(self.session.connection(), self._later)
+        statements.run(self.connection, [*self._later, COMMIT])
 
     def _changes(self) -> dict[str, Any]:
         return {
@@ -267,22 +304,38 @@ class Turn:
             "ended": self._ended,
         }
 
-    def _write_event(self, sequence: int, kind: EventType, stage: str | None, label: str | None) -> None:
+    def event(
+        self, sequence: int, kind: EventType, stage: str | None = None, label: str | None = None
+    ) -> tuple[Statement, Mapping[str, Any]]:
+        """What writes an event that tells of the job as it is now."""
         data = events.data(self, sequence, stage=stage, label=label, metadata=self.metadata)
         told = {"id": ids.new("evt"), "job": self.id, "client": self.client, "sequence": sequence, "type": kind.value}
-        self.later(TELL if self.callbacks else NOTE, told | {"data": Json(data)})
+        return TELL if self.callbacks else NOTE, told | {"data": Json(data)}
 
     def _tell(self, kind: EventType, stage: str | None = None, label: str | None = None) -> None:
         self._events.append((kind, stage, label))
 
 
 @contextmanager
-def turn(session: Session, job_id: str) -> Iterator[Turn | None]:
-    """None: there is no such job. What was said of the job is written at the end."""
-    found = statements.run(session.connection(), [(LOCK, {"job": job_id})])
-    if not found:
-        yield None
-        return
-    taken = Turn(session, *found[0])
-    yield taken
-    taken.write()
+def turn(
+    connection: Connection, job_id: str, *steps: str, entered: str | None = None, made: Plan | None = None
+) -> Iterator[Turn | None]:
+    """A transaction of its own: it begins with the lock and ends with what was said of the job. None: no such job.
+
+    The steps are read with the job, and so is what `entered` reads, if the job's plan is the one that was `made`.
+    """
+    sought = Sought.of(made, steps, entered)
+    try:
+        look = LOOK_JOIN if sought.joins else LOOK
+        rows = statements.run(connection, [BEGIN, (LOCK, {"job": job_id}), (look, sought.values(job_id))])
+        if not rows:
+            yield None
+            return
+        taken = Turn(connection, *rows[0][:JOB_COLUMNS])
+        taken.see(row[JOB_COLUMNS + 1 :] for row in rows)
+        if taken.plan is made:
+            taken.entered = entered
+        yield taken
+        taken.write()
+    finally:
+        statements.roll_back(connection)

@@ -30,6 +30,12 @@ class ImageTooLarge(StageError):
     code = "image_too_large"
 
 
+class UnreadableVideo(StageError):
+    """Damaged, cut off, without a picture, or of a kind that is not taken."""
+
+    code = "unreadable_video"
+
+
 class NoFace(StageError):
     code = "no_face"
 
@@ -44,6 +50,46 @@ class UnusableFace(StageError):
     code = "unusable_face"
 
 
+class UnreadableSound(StageError):
+    """The file is no sound, or one that cannot be decoded."""
+
+    code = "unreadable_sound"
+
+
+class TruncatedSound(StageError):
+    """The file ends before the sound that it announces."""
+
+    code = "truncated_sound"
+
+
+class SampleTooShort(StageError):
+    code = "sample_too_short"
+
+
+class SampleTooLong(StageError):
+    code = "sample_too_long"
+
+
+class SilentSample(StageError):
+    code = "silent_sample"
+
+
+class ClippedSample(StageError):
+    """Recorded too loud: the waves are cut off."""
+
+    code = "clipped_sample"
+
+
+class NoisySample(StageError):
+    code = "noisy_sample"
+
+
+class NoSpeech(StageError):
+    """Something is heard, but hardly anybody speaks."""
+
+    code = "no_speech"
+
+
 class TextNotSpeakable(StageError):
     code = "text_not_speakable"
 
@@ -56,6 +102,18 @@ class IdentityMissing(StageError):
     """The avatar was deleted, or never belonged to this client."""
 
     code = "identity_missing"
+
+
+class VoiceMissing(StageError):
+    """The voice was deleted, or never belonged to this client."""
+
+    code = "voice_missing"
+
+
+class VoiceElsewhere(StageError):
+    """The voice lives with a provider that is not set up here to speak."""
+
+    code = "voice_elsewhere"
 
 
 class AssetDamaged(StageError):
@@ -78,6 +136,18 @@ class FetchFailed(StageError):
 class RenderFailed(StageError):
     code = "render_failed"
     retryable = True
+
+
+class QualityFailed(StageError):
+    """The finished video is not what was asked. Finishing it once more would give the same."""
+
+    code = "quality_failed"
+
+
+class SigningFailed(StageError):
+    """A matter of the operator's certificate, not of the job."""
+
+    code = "signing_failed"
 
 
 class ProviderMissing(StageError):

@@ -6,15 +6,17 @@ Every method may raise a `pipeline.errors.StageError`.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.assets import Asset
 from pipeline.calls import Answered, Call, Operation, Ticket
+from pipeline.disclosure import Disclosure
 from pipeline.errors import ProviderError
 from pipeline.frame import Frame
-from pipeline.snapshots import Person, PhotoSource
+from pipeline.quality import Expected, Inspection
+from pipeline.snapshots import Person, PhotoSource, VoiceSample
 from pipeline.timeline import Cue, Word
 
 CAPABILITIES: dict[str, type] = {}
@@ -67,32 +69,73 @@ class Neutral:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceTraits:
+    """How somebody speaks, as measured: median pitch in Hz, its spread (standard deviation) in semitones, syllables a
+    second of speech without its pauses, and the level of each band of the voiced spectrum in dB about their mean."""
+
+    pitch_hz: float
+    pitch_spread_st: float
+    syllables_per_s: float
+    envelope_db: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClonedVoice:
+    """A voice made from samples. `provider` names the one family that can speak with it, `external_id` is its name
+    there; `method` says how it was made, and so what it may be called; `settings` are what that family speaks it by;
+    `samples` are what it was made from."""
+
+    provider: str
+    external_id: str
+    method: str = "instant clone"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[Asset, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
-    """An avatar that exists, at one version."""
+    """An avatar that exists, at one version. `voice` is what it speaks with in this job; None: the stock voice."""
 
     avatar_id: str
     version: int
     name: str
     neutral: Neutral
+    voice: ClonedVoice | None = None
 
 
 class Identities(Protocol):
     """The client's avatars. Bound to one job: saving twice saves once."""
 
-    def save(self, person: Person, neutral: Neutral, sheet: Asset) -> str:
-        """The id of the avatar that this job makes."""
+    def save(self, person: Person, neutral: Neutral, sheet: Asset, voice_id: str | None = None) -> str:
+        """The id of the avatar that this job makes. `voice_id`: the voice that is its own."""
         ...
 
-    def load(self, avatar_id: str) -> Identity:
-        """Raises IdentityMissing."""
+    def load(self, avatar_id: str, voice_id: str | None = None) -> Identity:
+        """With the voice that is named, or else its own. Raises IdentityMissing, VoiceMissing."""
+        ...
+
+
+class Voices(Protocol):
+    """The client's voices. Bound to one job: saving twice saves once."""
+
+    def save(self, person: Person, voice: ClonedVoice, *, sample: Asset, traits: VoiceTraits, preview: Asset) -> str:
+        """The id of the voice that this job makes."""
         ...
 
 
 class MediaSource(Protocol):
     """Input files, by reference. Bound to one client: another's assets do not exist here."""
 
-    def take(self, source: PhotoSource) -> Asset:
+    def take(self, source: PhotoSource | VoiceSample) -> Asset:
         """The uploaded asset, or what the address gives, kept. Raises FetchRefused, FetchFailed, AssetDamaged."""
+        ...
+
+
+class Provenance(Protocol):
+    """The operator's signature under what a video says of itself, where there is one."""
+
+    def sign(self, video: Asset, disclosure: Disclosure, *, title: str, facts: Mapping[str, Any]) -> Asset:
+        """The video with a signed manifest; the video as it is where nothing is signed. Raises SigningFailed."""
         ...
 
 
@@ -154,11 +197,18 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
-class ClonedVoice:
-    """A voice at a vendor. `provider` is who can speak with it, `external_id` its name there."""
+class SampleReport:
+    """What was measured on a sound from which a voice can be made. `snr_db` is speech over what is heard in its pauses,
+    `clipped` the share of the speech that is cut off at full scale."""
 
-    provider: str
-    external_id: str
+    seconds: float
+    speech_seconds: float
+    sample_rate: int
+    channels: int
+    peak_dbfs: float
+    snr_db: float
+    clipped: float
+    traits: VoiceTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +221,64 @@ class Footage:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedCutaway:
+    """Where a scene leaves the speaker: from and to, as shares of its speech; for an asset, or a made one."""
+
+    medium: str | None
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedScene:
-    """A planner's answer for one scene: untrusted until checked."""
+    """A planner's answer for one scene: untrusted until checked. `transition` leads to the next scene."""
 
     transcript: str
     background: str
     shot: str
+    pose: str | None = None
+    cutaway: PlannedCutaway | None = None
+    transition: str = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A cutaway's pictures, to be shown from `start` seconds of the scene on; the voice goes on.
+
+    `picture_in_picture`: the speaker stays in a corner. `typed`: it shows the words itself, so captions would double
+    them.
+    """
+
+    footage: Footage
+    start: float
+    picture_in_picture: bool
+    typed: bool
+
+    @property
+    def end(self) -> float:
+        return self.start + self.footage.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A lower third: who speaks."""
+
+    name: str
+    line: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """What a scene is besides its shot. `opens` and `closes` are `cut` or `fade` (from black, to black)."""
+
+    pose: str | None = None
+    insert: Insert | None = None
+    opens: str = "cut"
+    closes: str = "cut"
+    title: Title | None = None
+
+
+PLAIN = Staging()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,15 +328,36 @@ class ScriptWriter(Protocol):
 
 @capability("storyboard")
 class StoryboardPlanner(Protocol):
-    def plan(self, script: str, *, scenes: int, background: str) -> tuple[PlannedScene, ...]:
-        """At most `scenes` scenes whose transcripts together are the script, word for word."""
+    def plan(
+        self,
+        script: str,
+        *,
+        scenes: int,
+        background: str,
+        poses: Sequence[str] = (),
+        media: Sequence[str] | None = None,
+        flaw: str | None = None,
+    ) -> tuple[PlannedScene, ...]:
+        """At most `scenes` scenes whose transcripts together are the script, word for word, in whole sentences.
+
+        Each takes the next of `poses`, from the first again after the last. `media` are the assets to cut away to; an
+        empty list asks for made pictures, None for no cutaways. `flaw` is what was wrong with the answer before.
+        """
         ...
 
 
 @capability("speech")
 class SpeechSynthesizer(Protocol):
-    def speak(self, text: str, *, seed: int) -> Utterance:
-        """Say the text. Raises TextNotSpeakable."""
+    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
+        """Say the text with this voice, or the stock voice. Raises TextNotSpeakable, VoiceElsewhere."""
+        ...
+
+
+@capability("voice_sample")
+class SampleInspector(Protocol):
+    def listen(self, sample: Asset) -> SampleReport:
+        """Measure the one speaker. Raises UnreadableSound, TruncatedSound, SampleTooShort, SampleTooLong, SilentSample,
+        ClippedSample, NoSpeech, NoisySample."""
         ...
 
 
@@ -264,11 +387,30 @@ class TalkingPortrait(Protocol):
         frame: Frame,
         cues: Sequence[Cue],
         seed: int,
+        staging: Staging = PLAIN,
     ) -> Footage:
         """Make the avatar say the speech.
 
         `shot` is `wide`, `medium` or `close`; `cues` are burned in; the footage is as long as the speech, rounded up
-        to a whole frame, and has its sound.
+        to a whole frame, and has its sound, whatever `staging` shows meanwhile.
+        """
+        ...
+
+
+@capability("pose")
+class PoseMaker(Protocol):
+    def pose(self, neutral: Neutral, *, name: str) -> Asset:
+        """A still of the person in one of `pipeline.poses.POSES`."""
+        ...
+
+
+@capability("b_roll")
+class CutawayMaker(Protocol):
+    def cut(self, medium: Asset | None, words: Sequence[Word], *, seconds: float, frame: Frame, seed: int) -> Footage:
+        """Silent pictures that fill the frame for `seconds`, a whole number of frames.
+
+        From a photo or a video, which is cropped, and looped where it is shorter; or, without one, from the `words`,
+        whose times count from the first picture. Raises UnreadableImage, ImageTooLarge, UnreadableVideo.
         """
         ...
 
@@ -287,8 +429,15 @@ class VideoEnhancer(Protocol):
         ...
 
 
+@capability("inspection")
+class VideoInspector(Protocol):
+    def examine(self, video: Asset, *, expected: Expected) -> Inspection:
+        """Measure the file, whoever made it; `expected` says where to look, what it is worth is judged elsewhere."""
+        ...
+
+
 @capability("captions")
 class CaptionWriter(Protocol):
-    def write(self, cues: Sequence[Cue]) -> Captions:
-        """The cues as WebVTT and SubRip files."""
+    def write(self, cues: Sequence[Cue], made_from: Sequence[Asset] = ()) -> Captions:
+        """The cues as WebVTT and SubRip files. `made_from`: in what the words were heard."""
         ...

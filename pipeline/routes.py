@@ -4,34 +4,53 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from pipeline.graph import EachScene, Node, Step, each_scene, expand, par, parts, seq, steps
-from pipeline.snapshots import AvatarSnapshot, OutputSnapshot
+from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, VoiceSnapshot
+from pipeline.stages.b_roll import b_roll
 from pipeline.stages.background import background
 from pipeline.stages.character_sheet import character_sheet
+from pipeline.stages.clone_voice import clone_voice
 from pipeline.stages.enhance import enhance
 from pipeline.stages.lip_sync import lip_sync
 from pipeline.stages.load_identity import load_identity
 from pipeline.stages.neutral_image import neutral_image
 from pipeline.stages.persist_identity import persist_identity
+from pipeline.stages.persist_voice import persist_voice
+from pipeline.stages.pose import pose
 from pipeline.stages.publish import publish
 from pipeline.stages.script import script
 from pipeline.stages.speech import speech
 from pipeline.stages.stitch import stitch
 from pipeline.stages.storyboard import storyboard
 from pipeline.stages.validate_images import validate_images
+from pipeline.stages.validate_voice import validate_voice
 from pipeline.state import shares
 from pipeline.wiring import Source, check, origins, predecessors, scene_source
 
 SCENE = seq(par(speech, background), lip_sync)
+POSED = seq(par(speech, background, pose), lip_sync)
+# a cutaway asks how long the speech is; and who wants poses as well is given both
+CUT = seq(par(seq(speech, b_roll), background, pose), lip_sync)
 
 ROUTES: dict[str, Node] = {
     "avatar_creation": seq(validate_images, neutral_image, character_sheet, persist_identity),
+    # what a person sent is checked before anything is made of it
+    "avatar_with_voice": seq(
+        validate_images, validate_voice, neutral_image, character_sheet, clone_voice, persist_identity
+    ),
+    "voice_cloning": seq(validate_voice, clone_voice, persist_voice),
     "single_scene": seq(load_identity, script, storyboard, each_scene(SCENE), stitch, enhance, publish),
     "multi_scene": seq(load_identity, script, storyboard, each_scene(SCENE), stitch, enhance, publish),
+    "pose_based": seq(load_identity, script, storyboard, each_scene(POSED), stitch, enhance, publish),
+    "b_roll": seq(load_identity, script, storyboard, each_scene(CUT), stitch, enhance, publish),
 }
 GIVEN: dict[str, type] = {
     "avatar_creation": AvatarSnapshot,
+    "avatar_with_voice": AvatarSnapshot,
+    "voice_cloning": VoiceSnapshot,
     "single_scene": OutputSnapshot,
     "multi_scene": OutputSnapshot,
+    "pose_based": OutputSnapshot,
+    "b_roll": OutputSnapshot,
 }
 for _name, _route in ROUTES.items():
     check(_route, given=GIVEN[_name])

@@ -36,6 +36,14 @@ class Vendor:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """Files in PEM: the certificate that videos are signed with, those of its issuers after it, and its key."""
+
+    chain: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between two installations.
 
@@ -58,6 +66,7 @@ class Settings:
     public_url: str | None = None
     vendors: Mapping[str, Vendor] = field(default_factory=dict)
     failpoints: str | None = None
+    certificate: Certificate | None = None
 
     @property
     def concurrency(self) -> dict[str, int]:

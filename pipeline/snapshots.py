@@ -3,7 +3,9 @@
 A stage reads the parts it needs, so that nothing else can change its input digest.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipeline.frame import Frame
 
@@ -33,6 +35,14 @@ class Photos:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceSample:
+    """Either an uploaded sound or an address to fetch it from."""
+
+    asset_id: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     statement: str
     subject: str
@@ -56,11 +66,21 @@ class AvatarSnapshot:
     photos: Photos
     person: Person
     style: Style
+    sample: VoiceSample | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSnapshot:
+    sample: VoiceSample
+    person: Person
 
 
 @dataclass(frozen=True, slots=True)
 class AvatarRef:
+    """Who speaks. Without a `voice_id` it is the avatar's own voice."""
+
     avatar_id: str
+    voice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,19 @@ class ScriptRequest:
     brief: str | None
     duration_s: float
     tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """Of the script and its voice, as a BCP 47 tag."""
+
+    tag: str
+
+    def spoken(self, known: Sequence[str]) -> bool:
+        """Whether one of these tags is it or its like without a region (RFC 4647, "lookup")."""
+        parts = self.tag.lower().split("-")
+        ways = {"-".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        return bool(ways & {tag.lower() for tag in known})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,28 @@ class CaptionStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class PoseWish:
+    """The poses that the scenes take in turn; at least one."""
+
+    sequence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BRollWish:
+    """The assets to cut away to, by id; without any, pictures are made from the words."""
+
+    media: tuple[str, ...]
+    picture_in_picture: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LowerThird:
+    """The avatar's name written into the first scene, and the line below it."""
+
+    line: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSnapshot:
     avatar: AvatarRef
     script: ScriptRequest
@@ -101,6 +156,13 @@ class OutputSnapshot:
     frame: Frame
     captions: CaptionStyle
     seed: Seed
+    language: Language = Language("en")
+    poses: PoseWish | None = None
+    b_roll: BRollWish | None = None
+    lower_third: LowerThird | None = None
+    # by step: an asset that stands for what it would make, and outputs that are there already, as JSON
+    approved: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
-Snapshot = AvatarSnapshot | OutputSnapshot
+Snapshot = AvatarSnapshot | VoiceSnapshot | OutputSnapshot

@@ -2,12 +2,13 @@
 
 An adapter family is a module `providers.<name>`, or one from elsewhere by its
 dotted name, with `ADAPTERS`: capability → `module:Class`, and, where it has
-paid operations, `OPERATIONS`: name → `module:Class`. A new vendor is one new
-file and one setting. Classes are imported only when they are picked, so that a
-service without the local extra needs none of its packages.
+paid operations, `OPERATIONS`: name → `module:Class`. One that speaks more than
+English says so with `languages(vendor)`. A new vendor is one new file and one
+setting. Classes are imported only when they are picked, so that a service
+without the local extra needs none of its packages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,8 @@ from pipeline.errors import ProviderMissing
 from pipeline.ports import AssetStore, Ledger
 from pipeline.settings import Settings, Vendor
 from providers.ledgered import Paid
+
+ENGLISH = ("en",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,18 @@ class Catalogue:
             raise ProviderMissing(f"{provider} has no operation {name}")
         made: Operation[Any, Any] = _class(operations[name])(assets, self._settings.vendor(provider))
         return made
+
+    def languages(self) -> tuple[str, ...]:
+        """BCP 47 tags of what is spoken, whoever of the configured voices has to serve."""
+        known = [self._spoken(family) for family in self._settings.providers.get("speech", ())] or [ENGLISH]
+        return tuple(tag for tag in known[0] if all(tag in others for others in known))
+
+    def _spoken(self, family: str) -> tuple[str, ...]:
+        try:
+            said: Callable[[Vendor], tuple[str, ...]] = getattr(_family(family), "languages", lambda _: ENGLISH)
+        except ProviderMissing:  # told where it is asked to speak
+            return ENGLISH
+        return said(self._settings.vendor(family))
 
     def problems(self) -> dict[str, str]:
         """By capability: why its preferred adapter cannot be loaded; empty when all is well."""

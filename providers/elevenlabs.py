@@ -33,6 +33,7 @@ from pipeline.errors import (
     ProviderRejected,
     TextNotSpeakable,
     VendorBusy,
+    VoiceElsewhere,
 )
 from pipeline.ports import AssetStore, ClonedVoice, Utterance
 from pipeline.settings import Vendor
@@ -88,6 +89,18 @@ NOT_TAKEN = {
 }  # fmt: skip
 NO_KEY = {"invalid_api_key", "missing_api_key", "needs_authorization", "workspace_not_found"}
 CROWDED = {"too_many_concurrent_requests", "concurrent_limit_exceeded"}
+
+# elevenlabs.io/docs/overview/models, September 2026: what these have in common; they tell the language from the text
+MULTILINGUAL = {"eleven_v3", "eleven_multilingual_v2", "eleven_flash_v2_5", "eleven_turbo_v2_5"}
+LANGUAGES = (
+    "en", "ja", "zh", "de", "hi", "fr", "ko", "pt", "it", "es", "id", "nl", "tr", "fil", "pl", "sv", "bg", "ro", "ar",
+    "cs", "el", "fi", "hr", "ms", "sk", "da", "ta", "uk", "ru",
+)  # fmt: skip
+
+
+def languages(vendor: Vendor) -> tuple[str, ...]:
+    """What its model can say; English where that is not known here."""
+    return LANGUAGES if (vendor.variables.get("MODEL_ID") or MODEL) in MULTILINGUAL else ("en",)
 
 
 def explain(reply: Reply) -> ProviderError | None:
@@ -166,7 +179,7 @@ class TextToSpeech(VendorOperation):
 
 
 class ElevenLabsSpeech(Paid):
-    """One voice for all: `ELEVENLABS_VOICE_ID`."""
+    """Its own clones, and else one voice for all: `ELEVENLABS_VOICE_ID`."""
 
     name: ClassVar[str] = "elevenlabs"
     requires = ("API_KEY", "VOICE_ID")
@@ -180,7 +193,7 @@ class ElevenLabsSpeech(Paid):
         settings(vendor)
         price(vendor, MODEL)
 
-    def speak(self, text: str, *, seed: int) -> Utterance:
+    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
         """Mono 16-bit WAV at 24 kHz. Raises TextNotSpeakable, ProviderRejected for more than the model can say."""
         model = self.vendor.variables.get("MODEL_ID") or MODEL
         most = CHARACTERS.get(model)
@@ -190,8 +203,10 @@ class ElevenLabsSpeech(Paid):
             raise ProviderRejected(
                 f"{model} says at most {most} characters at once. Split the scene.", characters=len(text), limit=most
             )
-        voice = self.vendor.variables["VOICE_ID"]
-        script = Script(text, voice, model, seed % SEEDS, settings(self.vendor))
+        if voice is not None and voice.provider != self.name:
+            raise VoiceElsewhere(f"{self.name} cannot speak with a voice of {voice.provider}.", provider=voice.provider)
+        voice_id = voice.external_id if voice else self.vendor.variables["VOICE_ID"]
+        script = Script(text, voice_id, model, seed % SEEDS, settings(self.vendor))
         return self.once(TextToSpeech(self.assets, self.vendor), script)
 
 

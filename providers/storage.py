@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,9 +65,14 @@ class Storage:
             raise ValueError("a storage key is a sha256 in 64 small hexadecimal digits")
         return f"{self._root}/sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
-    def put(self, file: Path) -> tuple[str, int]:
-        """Keep the file's content; answers (sha256, bytes). An equal stored file stays, a damaged one is replaced."""
+    def put(self, file: Path, *, before: Callable[[str], None] | None = None) -> tuple[str, int]:
+        """Keep the file's content; answers (sha256, bytes). An equal stored file stays, a damaged one is replaced.
+
+        `before` is told the digest before it is looked whether there is such a file.
+        """
         sha256, size = _digest(file)
+        if before is not None:
+            before(sha256)
         key = self._key(sha256)
         files = self._files
         if self._intact(files, key, sha256, size):

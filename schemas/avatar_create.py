@@ -1,17 +1,16 @@
 """`avatar.create/1`: a photo becomes a reusable avatar."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from marshmallow import ValidationError, validates, validates_schema
-
-from pipeline.snapshots import AvatarSnapshot, Consent, Person, Photos, PhotoSource, Style
-from schemas.strict import Choice, Instant, Matching, Metadata, NotOffered, Strict, Text, exactly_one, listed, nested
+from pipeline.snapshots import AvatarSnapshot, Person, Photos, PhotoSource, Style
+from schemas.consent import ConsentFields, consent
+from schemas.media_source import MediaSource
+from schemas.strict import Choice, Matching, Metadata, Strict, Text, listed, nested
+from schemas.voice_clone import Sample, sample
 
 LOOKS = ("studio",)
 LANES = ("avatar", "marketing")
 MOST_IMAGES = 8
-CLOCK_SKEW = timedelta(minutes=5)
 STYLE = {"look": "studio", "background": "#20242c"}
 
 EXAMPLE = {
@@ -29,24 +28,18 @@ EXAMPLE = {
 }
 
 
-class Image(Strict):
-    """An uploaded asset, or an address from which we fetch the photo."""
-
-    asset_id = Text(40, metadata={"description": "A photo of yours: `POST /v1/assets`."})
-    url = Matching(
-        r"https://[\x21-\x7e]{1,2040}",
-        form="an encoded URL that begins with https:// and has at most 2048 characters",
-        metadata={"format": "uri", "description": "On a host from which this installation fetches."},
-    )
-
-    @validates_schema
-    def one_source(self, data: dict[str, Any], **_: Any) -> None:
-        exactly_one(data, ("asset_id", "url"))
+class Image(MediaSource):
+    """A photo."""
 
 
 class Inputs(Strict):
     images = listed(nested(Image), 1, MOST_IMAGES, required=True)
-    voice_sample = NotOffered(None, "cloned voices are")
+    voice_sample = nested(
+        Sample,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "With it the avatar has a voice of its own."},
+    )
 
 
 class StyleFields(Strict):
@@ -57,19 +50,6 @@ class StyleFields(Strict):
         load_default=STYLE["background"],
         metadata={"example": "#20242c"},
     )
-
-
-class ConsentFields(Strict):
-    """What the person in the photo agreed to; kept with the avatar and shown with it."""
-
-    statement = Text(2000, lines=True, required=True)
-    subject = Text(200, required=True, metadata={"description": "Who agreed."})
-    granted_at = Instant(required=True)
-
-    @validates("granted_at")
-    def not_later_than_now(self, value: datetime, **_: Any) -> None:
-        if value > datetime.now(UTC) + CLOCK_SKEW:
-            raise ValidationError("lies in the future")
 
 
 class AvatarCreate(Strict):
@@ -85,16 +65,14 @@ class AvatarCreate(Strict):
 
 
 def snapshot(data: dict[str, Any]) -> AvatarSnapshot:
-    consent = data["consent"]
-    granted_at = consent["granted_at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
+    inputs = data["inputs"]
     return AvatarSnapshot(
-        photos=Photos(
-            tuple(PhotoSource(image.get("asset_id"), image.get("url")) for image in data["inputs"]["images"])
-        ),
-        person=Person(data["name"], Consent(consent["statement"], consent["subject"], granted_at)),
+        photos=Photos(tuple(PhotoSource(image.get("asset_id"), image.get("url")) for image in inputs["images"])),
+        person=Person(data["name"], consent(data["consent"])),
         style=Style(data["style"]["look"], data["style"]["background"].lower()),
+        sample=sample(inputs["voice_sample"]) if inputs["voice_sample"] else None,
     )
 
 
 def route(data: dict[str, Any]) -> str:
-    return "avatar_creation"
+    return "avatar_with_voice" if data["inputs"]["voice_sample"] else "avatar_creation"

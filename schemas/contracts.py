@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from pipeline.snapshots import Snapshot
-from schemas import avatar_create, output_generate
+from schemas import avatar_create, output_generate, voice_clone
 from schemas.problems import Flaw, PayloadInvalid, flaws
 from schemas.strict import Strict
 
@@ -38,6 +38,15 @@ CONTRACTS = {
             avatar_create.EXAMPLE,
         ),
         Contract(
+            "voice.clone/1",
+            "voices",
+            "voice",
+            voice_clone.VoiceClone,
+            voice_clone.snapshot,
+            voice_clone.route,
+            voice_clone.EXAMPLE,
+        ),
+        Contract(
             "output.generate/1",
             "outputs",
             "output",
@@ -62,7 +71,7 @@ class Understood:
 
 
 def understand(payload: Any, call: str) -> Understood:
-    """What a payload posted to `call` (`avatars`, `outputs`) asks for. Raises PayloadInvalid."""
+    """What a payload posted to `call` (`avatars`, `voices`, `outputs`) asks for. Raises PayloadInvalid."""
     contract = _contract(payload, call)
     try:
         data: dict[str, Any] = contract.schema().load(payload)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from pipeline.ports import CAPABILITIES
-from pipeline.settings import Client, Settings, Vendor
+from pipeline.settings import Certificate, Client, Settings, Vendor
 from schemas.problems import Flaw, flaws
 
 LEAST_SECRET = 24  # bytes, as Standard Webhooks asks for
@@ -50,8 +50,8 @@ class ClientSchema(Schema):
 
 
 LONGEST_PAUSE_S = 30 * 86400.0
-# Who serves where nothing is set: a voice is cloned by vendors alone.
-LOCAL: dict[str, tuple[str, ...]] = dict.fromkeys(CAPABILITIES, ("local",)) | {"voice_cloning": ()}
+# Who serves where nothing is set.
+LOCAL: dict[str, tuple[str, ...]] = dict.fromkeys(CAPABILITIES, ("local",))
 REQUIRED = ("LIKENESS_DATABASE_URL", "LIKENESS_BROKER_URL", "LIKENESS_SIGNING_KEY")
 
 
@@ -84,6 +84,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         "max_upload_bytes": parse("LIKENESS_MAX_UPLOAD_BYTES", _count, defaults["max_upload_bytes"]),
         "url_lifetime_s": parse("LIKENESS_URL_LIFETIME_S", _count, defaults["url_lifetime_s"]),
         "public_url": parse("LIKENESS_PUBLIC_URL", _public, None),
+        "certificate": _certificate(environ, problems),
         "failpoints": environ.get("LIKENESS_FAILPOINTS") or None,
     }
     families = {family for chosen in values["providers"].values() for family in chosen} - {"local"}
@@ -137,6 +138,20 @@ def _vendor(family: str, environ: Mapping[str, str], parse: Callable[[str, Calla
     base = (environ.get("LIKENESS_PUBLIC_URL") or "").rstrip("/")
     hook = f"{base}/hooks/{family}" if base else None
     return Vendor(family, variables, concurrency=parse(f"{prefix}CONCURRENCY", _count, None), hook=hook)
+
+
+def _certificate(environ: Mapping[str, str], problems: list[str]) -> Certificate | None:
+    """Both files or none. That they fit each other is seen when the first video is signed."""
+    names = ("LIKENESS_C2PA_CERTIFICATE", "LIKENESS_C2PA_KEY")
+    files = [environ.get(name, "") for name in names]
+    if not any(files):
+        return None
+    for name, file in zip(names, files, strict=True):
+        if not file:
+            problems.append(f"{name} is not set, and the other of the two is")
+        elif not os.access(file, os.R_OK):
+            problems.append(f"{name} names a file that cannot be read")
+    return Certificate(*files)
 
 
 def _json(text: str, kind: type) -> Any:

@@ -8,7 +8,7 @@ from pipeline.state import JobStatus, StepStatus
 from schemas.assets import LinkedAsset
 from schemas.strict import Choice, Instant, Matching, Strict
 
-KINDS = ("avatar", "output")
+KINDS = ("avatar", "voice", "output")
 EXAMPLE = {
     "id": "job_01jd3v9k7m5q8r2t4w6x8y0z1a",
     "kind": "output",
@@ -26,6 +26,7 @@ EXAMPLE = {
     "updated_at": "2026-11-22T09:00:41Z",
     "started_at": "2026-11-22T09:00:00Z",
     "finished_at": None,
+    "deleted_at": None,
     "metadata": {"campaign": "c_1"},
     "links": {
         "self": "https://likeness.example/v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a",
@@ -70,6 +71,16 @@ class AvatarResult(Schema):
     voice_id = fields.String(allow_none=True)
 
 
+class VoiceResult(Schema):
+    """The result of a voice job."""
+
+    voice_id = fields.String(required=True)
+    method = fields.String(
+        required=True, metadata=described("What the voice may be called.", example="approximate voice match")
+    )
+    preview = fields.Nested(LinkedAsset, required=True, metadata=described("A sentence spoken with it."))
+
+
 class CaptionFiles(Schema):
     vtt = fields.Nested(LinkedAsset, required=True)
     srt = fields.Nested(LinkedAsset, required=True)
@@ -85,6 +96,16 @@ class SceneResult(Schema):
     video = fields.Nested(LinkedAsset, required=True)
 
 
+class DisclosureSchema(Schema):
+    """What the video says of itself, in its file's metadata as well: that it is synthetic."""
+
+    digital_source_type = fields.Url(required=True, metadata=described("A term of IPTC's vocabulary."))
+    statement = fields.String(required=True)
+    label = fields.String(
+        required=True, allow_none=True, metadata=described("What the picture always shows; null: it was switched off.")
+    )
+
+
 class OutputResult(Schema):
     """The result of an output job; times as measured."""
 
@@ -97,6 +118,7 @@ class OutputResult(Schema):
     height = fields.Integer(required=True)
     fps = fields.Integer(required=True)
     scenes = fields.List(fields.Nested(SceneResult), required=True)
+    disclosure = fields.Nested(DisclosureSchema, required=True)
 
 
 class Current(Schema):
@@ -114,7 +136,7 @@ class Parked(Schema):
     why = fields.String(required=True, allow_none=True, metadata=described("A sentence for people."))
 
 
-KINDS_OF_RESULT = [{"$ref": f"#/components/schemas/{name}"} for name in ("AvatarResult", "OutputResult")]
+KINDS_OF_RESULT = [{"$ref": f"#/components/schemas/{name}"} for name in ("AvatarResult", "VoiceResult", "OutputResult")]
 
 
 class JobSchema(Schema):
@@ -140,6 +162,11 @@ class JobSchema(Schema):
     updated_at = Instant(required=True)
     started_at = Instant(required=True, allow_none=True)
     finished_at = Instant(required=True, allow_none=True)
+    deleted_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata=described("When its avatar was deleted, and with it the content of the job: only its facts are left."),
+    )
     metadata = fields.Raw(required=True, metadata={"type": "object"})
     links = fields.Dict(fields.String(), fields.String(metadata={"format": "uri"}), required=True)
 
@@ -221,4 +248,4 @@ class StepList(Schema):
 class TimelineQuery(Strict):
     error_messages = {"unknown": "is not a parameter here"}  # noqa: RUF012  # so marshmallow declares it
 
-    format = fields.String(load_default="json", metadata={"enum": ["json", "vtt", "srt"], "default": "json"})
+    format = Choice(("json", "otio", "vtt", "srt"), load_default="json", metadata={"default": "json"})

@@ -30,6 +30,10 @@ class Links:
         self_ = self.to(f"/v1/jobs/{job_id}")
         return {"self": self_} | {name: f"{self_}/{name}" for name in ("stages", "events", "timeline", "cancel")}
 
+    def content(self, asset_id: str) -> str:
+        """An address of the asset's bytes that never changes; it opens with a token."""
+        return self.to(f"/v1/assets/{asset_id}/content")
+
     def asset(self, asset_id: str) -> str:
         """An address that opens the asset's bytes for at least the set lifetime.
 
@@ -38,7 +42,7 @@ class Links:
         bucket = min(self._lifetime_s, LONGEST_BUCKET_S)
         expires = (int(self._now()) // bucket + 1) * bucket + self._lifetime_s
         signature = self._signature(asset_id, str(expires))
-        return self.to(f"/v1/assets/{asset_id}/content?expires={expires}&signature={signature}")
+        return f"{self.content(asset_id)}?expires={expires}&signature={signature}"
 
     def opens(self, asset_id: str, expires: str, signature: str) -> bool:
         """Whether the signature is ours, for this asset and this time; whether the time is over, `expired` tells."""

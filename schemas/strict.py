@@ -106,6 +106,18 @@ class Choice(fields.Raw):
         return value
 
 
+class Flag(fields.Boolean):
+    """true or false, and no words for them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages=required(invalid="must be true or false"), **options)
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Matching(fields.String):
     """A string of a given form. `form` says it in words."""
 

@@ -6,7 +6,7 @@ A worker that goes on with the next step itself takes it out of here, so that Ce
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Self
 
 from celery import Celery
@@ -16,6 +16,7 @@ from celery.canvas import Signature, _chain, group
 from tasks import stencils
 
 ADVANCE = "advance"
+CROWDED_S = 0.2  # a message that lay in the queue for so long shows that every worker has its hands full
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,15 @@ class Course:
         self._app: Celery = task.app
         self._request = task.request
         self._start = monotonic()
+        sent = (task.request.headers or {}).get(stencils.SENT)
+        self.crowded = sent is not None and time() - sent > CROWDED_S
         self.redelivered = bool((task.request.delivery_info or {}).get("redelivered"))
         self.place = Place(task.request.id, list(task.request.chain or ()), task.request.chord)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the step under way is the last of its branch, or of all."""
+        return not self.place.chain
 
     @property
     def seconds_left(self) -> float:
@@ -91,16 +99,16 @@ class Course:
         *rest, entered = self.place.chain
         return Place(follow.task_id, rest, entered["options"].get("chord"))
 
-    def enter(self, follow: Next) -> None:
-        """Take what follows upon us: Celery will send only what follows that. What stands beside it is sent here."""
+    def enter(self, follow: Next) -> list[dict[str, Any]]:
+        """Take what follows upon us: Celery will send only what follows that. The messages of what stands beside it."""
         if not follow.fans:
             self._set(self.after(follow))
-            return
+            return []
         *rest, fan = self.place.chain
         ids = {"parent_id": self._request.id, "root_id": self._request.root_id}
         first, *others = stencils.fan(fan, rest, job_id=follow.job_id, **ids)
-        stencils.send(self._app, others)
         self._set(Place.of(first))
+        return others
 
     def go(self, place: Place) -> None:
         """Go on from a message that was not sent."""

@@ -24,7 +24,7 @@ def launch(job_id: str, *, number: int | None = None) -> Move:
 
     `number` names the launch that has ended: an older one changes nothing. Without it, what is left is sent again.
     """
-    move = house().database.patiently(lambda session: jobs.advance(session, job_id, launch=number))
+    move = house().database.in_turn(lambda connection: jobs.advance(connection, job_id, launch=number))
     send(job_id, move)
     return move
 

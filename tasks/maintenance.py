@@ -9,8 +9,8 @@ from functools import partial
 import structlog
 from celery.canvas import Signature
 
-from db import calls, claims, jobs, keys, outbox, records
-from tasks import reclaiming
+from db import calls, claims, files, jobs, keys, outbox, records
+from tasks import reclaiming, removing
 from tasks.app import app
 from tasks.house import house
 from tasks.launching import call, launch
@@ -32,6 +32,7 @@ def sweep() -> None:
 def forget() -> None:
     """Each hour: what nobody can ask for any more."""
     house().database.patiently(lambda session: keys.forget(session, KEYS_KEPT))
+    house().database.patiently(lambda session: files.give_up(session, PARTIAL_KEPT))
     house().storage.sweep(PARTIAL_KEPT)
 
 
@@ -69,7 +70,7 @@ def abandon() -> int:
     return house().database.patiently(claims.abandon)
 
 
-PARTS = (wake, nudge, deliver, abandon, reclaiming.announce)
+PARTS = (wake, nudge, deliver, abandon, reclaiming.announce, removing.remove)
 _hands = ThreadPoolExecutor(len(PARTS), "sweep")
 _begun: dict[Callable[[], int], Future[None]] = {}
 _beginning = threading.Lock()

@@ -12,8 +12,9 @@ from celery import signals
 from celery.app.task import Task
 from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
+from kombu.utils.functional import LRUCache
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from db import claims, jobs, records
 from db.claims import Claim, Hold, Message, Verdict
@@ -40,6 +41,7 @@ DYING_PAUSE_S = 0.05
 PUT_BACK_PAUSE_S = 1.0
 
 log = structlog.get_logger()
+_plans = LRUCache(512)  # of the jobs that were served here, as they were last
 
 
 class StageFailed(Exception):
@@ -83,12 +85,20 @@ class _Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class _Beside:
+    """A step of another branch, whose message was kept back."""
+
+    message: dict[str, Any]
+    claim: Claim | Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """Whether the attempt was in force, what was claimed after it, and whether a newer launch has taken over."""
 
     in_force: bool
     follow: Next | None = None
-    then: Claim | Verdict | _Moved | None = None
+    then: Claim | Verdict | _Moved | _Beside | None = None
     overtaken: bool = False
 
 
@@ -106,17 +116,23 @@ class _Run:
         self.told: str | None = None
         self.moved = _Moved(Move())
         self.held: Claim | None = None
+        self.kept: list[dict[str, Any]] = []
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
         with posted():
             try:
                 self._serve(self._claim(self._message(step, self.course.place, self.number)))
+                self._let_go()
+            except (DatabaseAway, OperationalError, MemoryError):
+                raise  # the message comes again, and with it what was kept back
+            except Exception:
+                self._let_go()
+                raise
             except SystemExit:
                 self._give_back(self.held)  # this process is told to stop
                 raise
             finally:
-                self.sightings.send()
                 if self.told is not None:
                     announce(self.told, self.job_id)
 
@@ -144,17 +160,19 @@ class _Run:
 
     def _claim_once(self, message: Message) -> Claim | Verdict:
         try:
-            return self.house.database.patiently(lambda session: claims.claim(session, message))
+            made = _plans.get(message.job_id)
+            return self.house.database.in_turn(lambda connection: claims.claim(connection, message, made=made))
         except (DatabaseAway, SQLAlchemyError, MemoryError):
             raise
         except Exception:
             log.exception("step cannot begin", job=message.job_id, step=message.step)
-            self.house.database.patiently(lambda session: claims.stumble(session, message))
+            self.house.database.in_turn(lambda connection: claims.stumble(connection, message))
             raise
 
     def _work(self, held: Claim) -> Claim | Verdict | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
         self.held = held
+        _plans[held.job_id] = held.plan
         tried, written = self._attempt(held)
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         if not written.in_force:
@@ -171,7 +189,7 @@ class _Run:
     def _attempt(self, held: Claim) -> tuple[Attempted, _Written]:
         self.told = held.client
         self.sightings.start(self.course.place.owner, held)
-        with watch().over(held, lasts=self.sightings.send) as watched:
+        with watch().over(held) as watched:
             if held.recovered:
                 failpoint("in_recovery")
             try:
@@ -194,22 +212,22 @@ class _Run:
         broken = replace(tried, outcome=crashed(held), made=[])
         for outcome, claimed in ((tried, follow), (tried, None)):
             try:
-                return self.house.database.patiently(partial(self._record, held, outcome, claimed))
+                return self.house.database.in_turn(partial(self._record, held, outcome, claimed))
             except DatabaseAway:
                 raise
             except Exception as error:
                 # the error's text may quote what was to be written, so the log has its name alone
                 log.error("step not recorded", job=held.job_id, step=held.step.key, error=type(error).__name__)
-        self.house.database.patiently(partial(self._record, held, broken, None))
+        self.house.database.in_turn(partial(self._record, held, broken, None))
         raise Ignore("the step's outcome could not be written")
 
-    def _record(self, held: Claim, tried: Attempted, follow: Next | None, session: Session) -> _Written:
+    def _record(self, held: Claim, tried: Attempted, follow: Next | None, connection: Connection) -> _Written:
         waits = isinstance(tried.outcome, Again | Wait)
         keep = self._message(held.step.key, self.course.place, self.number).keep() if waits else None
-        with turn(session, self.job_id) as job:
+        entered = follow.step if follow else None
+        with turn(connection, self.job_id, held.step.key, entered=entered, made=held.plan) as job:
             if job is None:
                 return _Written(in_force=False)
-            job.read(held.step.key, entered=follow.step if follow else None)
             in_force = records.write(
                 job,
                 held,
@@ -220,17 +238,17 @@ class _Run:
                 message=keep,
             )
             overtaken = job.active and job.launch != self.number and not self._launched(job)
-            then = self._next(job, follow) if in_force else None
+            then = self._next(job, follow) if in_force and isinstance(tried.outcome, Done) else None
             return _Written(in_force, follow, then, overtaken)
 
     def _follow(self) -> Claim | Verdict | None:
         """The step under way was done before: go on with what follows it."""
         follow = self._light()
-        ask = partial(self.house.database.patiently, partial(self._claim_next, follow))
+        ask = partial(self.house.database.in_turn, partial(self._claim_next, follow))
         return self._enter(follow, _while_held(ask))
 
-    def _claim_next(self, follow: Next | None, session: Session) -> Claim | Verdict | _Moved | None:
-        with turn(session, self.job_id) as job:
+    def _claim_next(self, follow: Next | None, connection: Connection) -> Claim | Verdict | _Moved | _Beside | None:
+        with turn(connection, self.job_id) as job:
             return self._next(job, follow) if job else Verdict.STALE
 
     def _light(self) -> Next | None:
@@ -243,8 +261,17 @@ class _Run:
     def _bears(self, stage: Stage) -> bool:
         return not stage.heavy and stage.limit.total_seconds() <= self.course.seconds_left
 
-    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | None:
-        """Claim what follows, or advance; None where that is left to Celery."""
+    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | _Beside | None:
+        """Claim what follows or stands beside it, or advance; None where that is left to Celery."""
+        then = self._onward(job, follow)
+        if self.kept and self.course.ends and (then is None or then is Verdict.EARLY):
+            name, (_, step, number) = self.kept[0]["name"], self.kept[0]["args"]
+            if self._bears(STAGES[name]):
+                place = Place.of(self.kept[0])
+                return _Beside(self.kept[0], claims.take(job, self._message(step, place, number, follows=True)))
+        return then
+
+    def _onward(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | None:
         if follow is None:
             return None
         if follow.step is None:
@@ -274,7 +301,9 @@ class _Run:
                 return _Moved(move, others, first, claim)
         return _Moved(move, messages)
 
-    def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | None) -> Claim | Verdict | None:
+    def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | _Beside | None) -> Claim | Verdict | None:
+        if isinstance(then, _Beside):
+            return self._turn_to(then)
         if follow is None or then is None or then is Verdict.ALONE:
             return None
         if follow.joins and then is Verdict.EARLY:
@@ -285,7 +314,7 @@ class _Run:
         self.held = claim = _claimed(then)
         if claim is None:
             return then if self._go(follow, then) and then is Verdict.SATISFIED else None
-        with watch().over(claim, lasts=self.sightings.send) as watched:  # the broker may let us wait
+        with watch().over(claim) as watched:  # the broker may let us wait
             try:
                 went = self._go(follow, then)
             except BaseException:
@@ -298,14 +327,46 @@ class _Run:
             raise Ignore("somebody else has the step")
         return claim
 
+    def _turn_to(self, beside: _Beside) -> Claim | Verdict | None:
+        """The branch under way has ended: go on with the one that was kept back. What is not free travels alone."""
+        if not isinstance(beside.claim, Claim) and beside.claim is not Verdict.SATISFIED:
+            return None
+        self.kept.remove(beside.message)
+        self.course.go(Place.of(beside.message))
+        self.held = _claimed(beside.claim)
+        return beside.claim
+
+    def _let_go(self) -> None:
+        """Send what was kept back and not done here."""
+        stencils.send(self.task.app, self.kept)
+        self.kept = []
+
+    def _keep_back(self, beside: list[dict[str, Any]], step: str | None) -> list[dict[str, Any]]:
+        """Keep a scene's light branches for ourselves while every worker is busy; what is to be sent is answered.
+
+        A message for each would only lie in the queue. A scene's alone: other scenes are for whoever is free next.
+        """
+        scene = (step or "").rpartition("/")[0]
+
+        def light(message: dict[str, Any]) -> bool:
+            return message["args"][1].rpartition("/")[0] == scene and self._bears(STAGES[message["name"]])
+
+        if not self.course.crowded or not scene:
+            return beside
+        self.kept = [*filter(light, beside), *self.kept]
+        return [message for message in beside if not light(message)]
+
     def _go(self, follow: Next, then: Claim | Verdict | _Moved) -> bool:
         """Send what stands beside what was claimed. False: the sweeper will, and what was claimed with it."""
-        self.course.enter(follow)
+        stencils.send(self.task.app, self._keep_back(self.course.enter(follow), follow.step))
         if not isinstance(then, _Moved):
             return True
-        if then.messages:
+        messages = then.messages
+        if then.claim is not None:
+            messages = self._keep_back(messages, then.claim.step.key)
+        if messages:
             failpoint("after_launch")
-        if not send(self.job_id, then.move, then.messages):
+        if not send(self.job_id, then.move, messages):
             return False
         if then.claim is not None:
             _, _, self.number = then.entered["args"]
@@ -341,8 +402,8 @@ class _Run:
         )
 
 
-def _claimed(then: Claim | Verdict | _Moved | None) -> Claim | None:
-    claim = then.claim if isinstance(then, _Moved) else then
+def _claimed(then: Claim | Verdict | _Moved | _Beside | None) -> Claim | None:
+    claim = then.claim if isinstance(then, _Moved | _Beside) else then
     return claim if isinstance(claim, Claim) else None
 
 

@@ -21,7 +21,7 @@ from pipeline.outcome import Error
 from schemas import records as codec
 from tasks.app import app
 from tasks.house import house
-from tasks.store import StepAssets
+from tasks.store import StepAssets, holder
 
 GIVEN_UP_S = 2 * 86_400.0  # no vendor works that long
 
@@ -52,7 +52,7 @@ class _Reclaimed:
 
     def __init__(self, orphan: Orphan) -> None:
         self.orphan = orphan
-        self.assets = StepAssets(house().storage)
+        self.assets = StepAssets(house().storage, holder(house().database, orphan.job_id))
         self.operation: Operation[Any, Any] = house().catalogue.operation(
             orphan.provider, orphan.operation, self.assets
         )

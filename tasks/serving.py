@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from pipeline.calls import NotYet
-from pipeline.errors import ConcurrencyLimited, ProviderError, ProviderMissing
+from pipeline.errors import ConcurrencyLimited, ProviderError, ProviderMissing, VoiceElsewhere
 from pipeline.outcome import Error, Wait
+from pipeline.ports import ClonedVoice
 from providers.catalogue import Candidate
 
 log = structlog.get_logger()
@@ -39,7 +40,8 @@ class Served:
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         self.passed_over = []
-        *preferred, last = self._candidates
+        voice = next((each for each in arguments if isinstance(each, ClonedVoice)), None)
+        *preferred, last = self._candidates if voice is None else self._who_speaks(voice)
         for candidate in preferred:
             try:
                 return self._ask(candidate, method, *arguments, **options)
@@ -58,6 +60,20 @@ class Served:
             ) from error
         except ProviderError as error:
             raise _waiting(error, last.family) from error
+
+    def _who_speaks(self, voice: ClonedVoice) -> Sequence[Candidate]:
+        """A cloned voice lives with one family: if that cannot serve just now, no other can in its place."""
+        able = [candidate for candidate in self._candidates if candidate.family == voice.provider]
+        if not able:
+            raise VoiceElsewhere(
+                f"This voice lives with {voice.provider}, which is not set up here for {self._capability}."
+                " Set it up, or name another voice.",
+                provider=voice.provider,
+            )
+        for candidate in self._candidates:
+            if candidate not in able:
+                self._pass_over(candidate, VoiceElsewhere.code, f"The voice lives with {voice.provider}.")
+        return able
 
     def _ask(self, candidate: Candidate, method: str, *arguments: Any, **options: Any) -> Any:
         adapter = candidate.adapter()

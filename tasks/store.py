@@ -5,16 +5,20 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from celery import signals
 
-from db import ids
+from db import files, ids
 from db.assets import NewAsset
+from db.database import Database
+from db.files import JobDeleted
 from pipeline.assets import Asset
+from pipeline.errors import AssetDamaged
 from providers.storage import Storage
 
 SCRATCH = "likeness-step-"
@@ -22,10 +26,14 @@ UNLOCKED_S = 10.0  # between a folder's making and its lock no time passes, but 
 
 
 class StepAssets:
-    """The asset store of one attempt: rows for what it keeps are written when the attempt is recorded."""
+    """The asset store of one attempt: rows for what it keeps are written when the attempt is recorded.
 
-    def __init__(self, storage: Storage) -> None:
+    Until then `hold` keeps each file from being removed: it is told the asset's id and the file's digest beforehand.
+    """
+
+    def __init__(self, storage: Storage, hold: Callable[[str, str], None] | None = None) -> None:
         self._storage = storage
+        self._hold = hold
         self.made: list[NewAsset] = []
 
     def open(self, asset: Asset) -> AbstractContextManager[Path]:
@@ -40,8 +48,9 @@ class StepAssets:
         facts: Mapping[str, Any] | None = None,
         made_from: Sequence[Asset] = (),
     ) -> Asset:
-        sha256, size = self._storage.put(file)
-        asset = Asset(ids.new("ast"), kind, media_type, size, sha256)
+        asset_id = ids.new("ast")
+        sha256, size = self._storage.put(file, before=partial(self._hold, asset_id) if self._hold else None)
+        asset = Asset(asset_id, kind, media_type, size, sha256)
         self.made.append(NewAsset(asset, facts or {}, tuple(source.id for source in made_from)))
         return asset
 
@@ -55,6 +64,18 @@ class StepAssets:
                 yield Path(folder)
             finally:
                 os.close(held)
+
+
+def holder(database: Database, job_id: str) -> Callable[[str, str], None]:
+    """Holds files for a job. What it gives raises AssetDamaged where the job's content was deleted."""
+
+    def hold(asset_id: str, sha256: str) -> None:
+        try:
+            database.patiently(lambda session: files.hold(session, asset_id, sha256, job_id=job_id))
+        except JobDeleted:
+            raise AssetDamaged("What the job is about was deleted: nothing more is made for it.", job=job_id) from None
+
+    return hold
 
 
 @signals.worker_ready.connect

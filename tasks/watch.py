@@ -4,7 +4,7 @@ Most steps are over before it looks at them for the first time.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from time import monotonic, sleep
@@ -25,11 +25,10 @@ log = structlog.get_logger()
 
 
 class Watched:
-    """A step under way. `hold` says whether it is still ours, as far as was seen; who looks at it calls `lasts`."""
+    """A step under way. `hold` says whether it is still ours, as far as was seen."""
 
-    def __init__(self, held: Claim, lasts: Callable[[], None]) -> None:
+    def __init__(self, held: Claim) -> None:
         self.held = held
-        self.lasts = lasts
         self.hold = Hold.KEPT
         self.due = monotonic() + claims.RENEWAL_S
         self.body: Body | None = None
@@ -54,9 +53,9 @@ class Watch:
         return self._life.number if self._alive.wait(TICK_S) else None
 
     @contextmanager
-    def over(self, held: Claim, *, lasts: Callable[[], None]) -> Iterator[Watched]:
+    def over(self, held: Claim) -> Iterator[Watched]:
         """Hold the step's lease until its outcome is written, however long the database keeps us waiting."""
-        step = Watched(held, lasts)
+        step = Watched(held)
         with self._changing:
             self._steps.add(step)
         try:
@@ -76,7 +75,6 @@ class Watch:
             with self._changing:
                 due = [step for step in self._steps if step.due <= monotonic()]
             for step in due:
-                step.lasts()
                 self._renew(step)
 
     def _renew(self, step: Watched) -> None:

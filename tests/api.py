@@ -115,10 +115,13 @@ class Api:
                 session.add(row)
                 session.flush()
 
-    def photo(self, client: str = "product") -> AssetRow:
-        row: AssetRow = factories.AssetFactory.build(client=client)
+    def asset(self, client: str = "product", **fields: Any) -> AssetRow:
+        row: AssetRow = factories.AssetFactory.build(client=client, **fields)
         self.add(row)
         return row
+
+    def photo(self, client: str = "product") -> AssetRow:
+        return self.asset(client)
 
     def avatar(self, client: str = "product") -> AvatarRow:
         job = factories.JobFactory.build(client=client, kind="avatar", route="avatar_creation", status="completed")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import factory
 
 from db import ids
-from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, ProviderCall, Record
+from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, ProviderCall, Record, VoiceRow
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -52,6 +52,31 @@ class AvatarFactory(factory.Factory):
     )
     neutral = factory.LazyFunction(lambda: {"image": asset_json("neutral"), "cutout": None})
     sheet = factory.LazyFunction(lambda: asset_json("sheet"))
+
+
+class VoiceFactory(factory.Factory):
+    class Meta:
+        model = VoiceRow
+
+    id = factory.LazyFunction(lambda: ids.new("voc"))
+    client = "product"
+    name = "Ada"
+    model = factory.LazyFunction(
+        lambda: {
+            "provider": "local",
+            "external_id": "match-0",
+            "method": "approximate voice match",
+            "settings": {"pitch": 0.8, "spread": 1.0, "tempo": 1.0, "tract": 0.95, "colour_db": [0.0] * 24},
+        }
+    )
+    traits = factory.LazyFunction(
+        lambda: {"pitch_hz": 120.0, "pitch_spread_st": 3.0, "syllables_per_s": 4.5, "envelope_db": [0.0] * 24}
+    )
+    sample = factory.LazyFunction(lambda: asset_json("voice_sample", media_type="audio/wav"))
+    preview = factory.LazyFunction(lambda: asset_json("voice_preview", media_type="audio/wav"))
+    consent = factory.LazyFunction(
+        lambda: {"statement": "I agree.", "subject": "Ada Example", "granted_at": "2026-11-01T09:00:00Z"}
+    )
 
 
 class RecordFactory(factory.Factory):

@@ -68,8 +68,7 @@ def order(request: Snapshot, *, key: str | None = None, wanted: bool = False, mo
 
 def accept(database: Database, request: Snapshot, **options: Any) -> str:
     with database.transaction() as session:
-        job, _ = jobs.accept(session, order(request, **options))
-        return job.id
+        return jobs.accept(session, order(request, **options))[0]
 
 
 def upload(database: Database) -> str:
@@ -84,18 +83,15 @@ def upload(database: Database) -> str:
 def claim(database: Database, job_id: str, step: str, launch: int, **message: Any) -> Claim | Verdict:
     named = {"owner": uuid4().hex, "delivery": uuid4().hex, "redelivered": False} | message
     asked = Message(job_id, step, launch, **named)
-    with database.transaction() as session:
-        return claims.claim(session, asked)
+    return database.in_turn(lambda connection: claims.claim(connection, asked))
 
 
 def record(database: Database, held: Claim, outcome: Outcome, **options: Any) -> bool:
-    with database.transaction() as session:
-        return records.record(session, held, outcome, **options)
+    return database.in_turn(lambda connection: records.record(connection, held, outcome, **options))
 
 
 def advance(database: Database, job_id: str, launch: int | None = None) -> jobs.Move:
-    with database.transaction() as session:
-        return jobs.advance(session, job_id, launch=launch)
+    return database.in_turn(lambda connection: jobs.advance(connection, job_id, launch=launch))
 
 
 def job(database: Database, job_id: str) -> Job:

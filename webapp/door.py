@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from flask import current_app, g, request
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from db.database import Database
@@ -40,6 +41,11 @@ def client() -> Client:
 
 def links() -> Links:
     return Links(door().settings, request.url_root)
+
+
+def in_turn(work: Callable[[Connection], T]) -> T:
+    """For work that takes a turn at a job. Raises db.database.DatabaseAway as well."""
+    return door().database.in_turn(work, patience_s=PATIENCE_S)
 
 
 def in_transaction(work: Callable[[Session], T]) -> T:

@@ -1,5 +1,7 @@
 """Bytes out: whole, in a range, or not at all where the caller has them already (RFC 9110)."""
 
+import hashlib
+
 from flask import Response, request
 from werkzeug.http import parse_range_header, unquote_etag
 
@@ -43,6 +45,16 @@ def stream(asset_id: str, *, sha256: str, size: int, media_type: str) -> Respons
     pieces = door().storage.read(sha256, start, end)
     if request.method != "HEAD":
         answer.response = pieces
+    return answer
+
+
+def whole(content: bytes, *, name: str, media_type: str) -> Response:
+    """A file that is made as it is asked for."""
+    answer = Response(content, mimetype=media_type)
+    answer.set_etag(hashlib.sha256(content).hexdigest())
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
+    answer.make_conditional(request)
     return answer
 
 

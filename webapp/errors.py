@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from db.database import DatabaseAway
 from db.jobs import KeyReused, TooManyJobs
-from pipeline.errors import AssetDamaged, ImageTooLarge, UnreadableImage
+from pipeline.errors import AssetDamaged, ImageTooLarge, UnreadableImage, UnreadableVideo
 from providers.storage import StorageUnusable
 from schemas.canonical import NotJson
 from schemas.problems import PayloadInvalid
@@ -95,10 +95,6 @@ class WrongMediaType(Refused):
     code = "unsupported_media_type"
 
 
-class NotOfferedYet(Refused):
-    code = "not_offered"
-
-
 class RangeUnsatisfiable(Refused):
     code = "range_not_satisfiable"
 
@@ -128,8 +124,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "file_missing": (422, "The form has no file"),
     "unsupported_media": (422, "Files of this kind are not taken"),
     "unreadable_image": (422, "The picture cannot be read"),
+    "unreadable_video": (422, "The video cannot be read"),
     "image_too_large": (422, "The picture has too many pixels"),
-    "not_offered": (422, "This is not offered yet"),
     "too_many_jobs": (429, "Too many jobs are active"),
     "internal_error": (500, "Something went wrong on our side"),
     "asset_damaged": (500, "A stored file is gone or damaged"),
@@ -143,6 +139,7 @@ CODES: dict[type[Exception], str] = {
     TooManyJobs: "too_many_jobs",
     UnreadableImage: "unreadable_image",
     ImageTooLarge: "image_too_large",
+    UnreadableVideo: "unreadable_video",
     AssetDamaged: "asset_damaged",
     DatabaseAway: "database_away",
     StorageUnusable: "storage_away",

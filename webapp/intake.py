@@ -1,7 +1,8 @@
 """From a posted payload to an accepted job."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,17 +10,22 @@ import structlog
 from flask import request
 from sqlalchemy.orm import Session
 
-from db import assets, avatars, jobs
-from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, Snapshot
+from db import assets, avatars, jobs, voices
+from db.models import Job
+from pipeline.answers import Unfit, answer
+from pipeline.frame import Frame
+from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, PhotoSource, Snapshot, VoiceSample, VoiceSnapshot
+from providers.catalogue import Catalogue
 from providers.line import PORTS, listed
 from schemas import canonical, records
 from schemas.contracts import understand
-from schemas.problems import Flaw, PayloadInvalid
+from schemas.problems import Flaw, PayloadInvalid, pointer
 from webapp.door import client, door, in_transaction
 from webapp.errors import KeyMalformed, KeyMissing, WrongMediaType
 from webapp.job import present
 
 PAYLOAD_BYTES = 2**20
+PICTURES = ("photo", "video")
 KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 log = structlog.get_logger()
@@ -32,13 +38,17 @@ class Accepted:
     job: dict[str, Any]
     replayed: bool
 
+    @property
+    def id(self) -> str:
+        return str(self.job["id"])
+
     def status_and_headers(self) -> tuple[int, dict[str, str]]:
-        where = {"Location": f"/v1/jobs/{self.job['id']}"}
+        where = {"Location": f"/v1/jobs/{self.id}"}
         return (200, where | {"Idempotent-Replayed": "true"}) if self.replayed else (202, where)
 
 
 def accept(call: str) -> Accepted:
-    """Take the request's payload as a job of `call` (`avatars`, `outputs`); it is handed on after the commit.
+    """Take the request's payload as a job of `call` (`avatars`, `voices`, `outputs`); it is handed on after the commit.
 
     Raises WrongMediaType, NotJson, PayloadInvalid, KeyMissing, KeyMalformed, KeyReused, TooManyJobs.
     """
@@ -52,23 +62,24 @@ def accept(call: str) -> Accepted:
         route=asked.route,
         lane=asked.lane,
         snapshot=payload,
-        request=records.dump(asked.request),
+        request={},
         digest=canonical.digest(request.method, request.path, payload),
         key=key,
         wanted=caller.callback_url is not None,
         most_active=caller.max_active_jobs,
     )
 
-    def work(session: Session) -> tuple[str, Accepted]:
-        job, replayed = jobs.accept(session, order)
-        if not replayed:  # a replay is answered even when what it named is gone by now
-            check_references(session, asked.request, caller.name)
-        return job.id, Accepted(present(session, [job])[0], replayed)
+    def work(session: Session) -> Accepted:
+        request, flaws = resolve(session, asked.request, caller.name)
+        job_id, replayed = jobs.accept(session, replace(order, request=records.dump(request)))
+        if flaws and not replayed:  # a replay is answered even when what it named is gone by now
+            raise PayloadInvalid(flaws)
+        return Accepted(present(session, [session.get_one(Job, job_id)])[0], replayed)
 
-    job_id, accepted = in_transaction(work)
+    accepted = in_transaction(work)
     if not accepted.replayed:
-        log.info("job accepted", job=job_id, kind=asked.kind, route=asked.route)
-        door().handoff.give(job_id)
+        log.info("job accepted", job=accepted.id, kind=asked.kind, route=asked.route)
+        door().handoff.give(accepted.id)
     return accepted
 
 
@@ -89,27 +100,61 @@ def body() -> Any:
     return canonical.parse(request.get_data(cache=False))
 
 
-def check_references(session: Session, asked: Snapshot, owner: str) -> None:
-    """Whatever the payload names is there, and the client's. Raises PayloadInvalid."""
+def resolve(session: Session, asked: Snapshot, owner: str) -> tuple[Snapshot, list[Flaw]]:
+    """The snapshot with what its references mean; and those that are not there, or not the client's.
+
+    What is there stays until the job is.
+    """
     flaws: list[Flaw] = []
-    if isinstance(asked, OutputSnapshot) and avatars.find(session, asked.avatar.avatar_id, client=owner) is None:
-        flaws.append(Flaw("/avatar_id", f"there is no avatar {asked.avatar.avatar_id}"))
+    if isinstance(asked, OutputSnapshot):
+        named = asked.avatar
+        if avatars.find(session, named.avatar_id, client=owner, keep=True) is None:
+            flaws.append(Flaw("/avatar_id", f"there is no avatar {named.avatar_id}"))
+        if named.voice_id is not None and voices.find(session, named.voice_id, client=owner, keep=True) is None:
+            flaws.append(Flaw("/voice_id", f"there is no voice {named.voice_id}"))
+        if not asked.language.spoken(known := Catalogue(door().settings).languages()):
+            tag = asked.language.tag
+            flaws.append(Flaw("/script/language", f"{tag} is not spoken here; known are {', '.join(sorted(known))}"))
+        given = dict(asked.given)
+        for step, asset_id in asked.approved.items():
+            try:
+                given[step] = records.dump(_answer(session, step, asset_id, asked.frame, owner))
+            except Unfit as error:
+                flaws.append(Flaw(pointer(("approved_assets", step)), str(error)))
+        asked = replace(asked, given=given)
+        for index, asset_id in enumerate(asked.b_roll.media if asked.b_roll else ()):
+            if wrong := _unusable_asset(session, asset_id, PICTURES, owner):
+                flaws.append(Flaw(f"/b_roll/assets/{index}", wrong))
     if isinstance(asked, AvatarSnapshot):
         for index, source in enumerate(asked.photos.sources):
-            place = f"/inputs/images/{index}"
-            if source.asset_id is not None and (wrong := _unusable_photo(session, source.asset_id, owner)):
-                flaws.append(Flaw(f"{place}/asset_id", wrong))
-            if source.url is not None and (wrong := _unlisted(source.url)):
-                flaws.append(Flaw(f"{place}/url", wrong))
-    if flaws:
-        raise PayloadInvalid(flaws)
+            flaws += _unusable(session, f"/inputs/images/{index}", source, ("photo",), owner)
+    if isinstance(asked, AvatarSnapshot | VoiceSnapshot) and asked.sample is not None:
+        flaws += _unusable(session, "/inputs/voice_sample", asked.sample, ("voice_sample",), owner)
+    return asked, flaws
 
 
-def _unusable_photo(session: Session, asset_id: str, owner: str) -> str | None:
-    found = assets.find(session, asset_id, client=owner)
+def _answer(session: Session, step: str, asset_id: str, frame: Frame, owner: str) -> Any:
+    """Raises Unfit."""
+    found = assets.find(session, asset_id, client=owner, keep=True)
+    if found is None:
+        raise Unfit(f"there is no asset {asset_id}")
+    return answer(step.rpartition("/")[2], assets.asset(found), found.facts, frame)
+
+
+def _unusable(
+    session: Session, place: str, source: PhotoSource | VoiceSample, kinds: Sequence[str], owner: str
+) -> Iterator[Flaw]:
+    if source.asset_id is not None and (wrong := _unusable_asset(session, source.asset_id, kinds, owner)):
+        yield Flaw(f"{place}/asset_id", wrong)
+    if source.url is not None and (wrong := _unlisted(source.url)):
+        yield Flaw(f"{place}/url", wrong)
+
+
+def _unusable_asset(session: Session, asset_id: str, kinds: Sequence[str], owner: str) -> str | None:
+    found = assets.find(session, asset_id, client=owner, keep=True)
     if found is None:
         return f"there is no asset {asset_id}"
-    return None if found.kind == "photo" else f"{asset_id} is a {found.kind}, not a photo"
+    return None if found.kind in kinds else f"{asset_id} is a {found.kind}, not a {' or a '.join(kinds)}"
 
 
 def _unlisted(url: str) -> str | None:

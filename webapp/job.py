@@ -39,6 +39,7 @@ def _job(row: Job, current: Current) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
+        "deleted_at": row.deleted_at,
         "metadata": row.snapshot.get("metadata", {}),
         "links": links().job(row.id),
     }

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from providers import photo_header
+from providers import photo_header, video_header
 from webapp.errors import UnsupportedMedia
 
 MIB = 2**20
 AUDIO_BYTES = 25 * MIB
-TAKEN = "JPEG, PNG and WebP pictures; WAV, MP3, M4A, Ogg and WebM sound"
+TAKEN = "JPEG, PNG and WebP pictures; MP4, QuickTime and WebM videos; WAV, MP3, M4A, Ogg and WebM sound"
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`kind` is `photo` or `voice_sample`."""
+    """`kind` is `photo`, `video` or `voice_sample`."""
 
     kind: str
     media_type: str
@@ -38,12 +38,14 @@ SOUNDS: dict[str, Callable[[bytes], bool]] = {
 
 
 def identify(file: Path) -> Media:
-    """Raises UnsupportedMedia, pipeline.errors.UnreadableImage, ImageTooLarge."""
+    """Raises UnsupportedMedia, pipeline.errors.UnreadableImage, ImageTooLarge, UnreadableVideo."""
     with file.open("rb") as stream:
         head = stream.read(64)
     if photo_header.recognise(head):
         header = photo_header.read(file)
         return Media("photo", header.media_type, {"width": header.width, "height": header.height})
+    if media_type := video_header.read(file):
+        return Media("video", media_type)
     sound = next((media_type for media_type, matches in SOUNDS.items() if matches(head)), None)
     if sound is None:
         raise UnsupportedMedia(f"The bytes of this file are none of what is taken: {TAKEN}.")

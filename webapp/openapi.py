@@ -8,10 +8,10 @@ from flask import Flask
 from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
-from schemas.assets import AvatarSchema
+from schemas.assets import AvatarSchema, VoiceSchema
 from schemas.contracts import CONTRACTS
 from schemas.events import EventBody
-from schemas.jobs import EXAMPLE, AvatarResult, OutputResult
+from schemas.jobs import EXAMPLE, AvatarResult, OutputResult, VoiceResult
 from schemas.problems import ProblemSchema
 from webapp.errors import MEDIA_TYPE, PROBLEMS
 
@@ -37,7 +37,7 @@ REPLAYED = {
 }
 LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The job."}}
 FILE = {"type": "string", "format": "binary"}
-ROUTE = {"avatars": "avatar_creation", "outputs": "multi_scene"}
+ROUTE = {"avatars": "avatar_creation", "voices": "voice_cloning", "outputs": "multi_scene"}
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -155,9 +155,11 @@ def create(app: Flask) -> ProblemApi:
     )
     named: Mapping[str, type] = {
         "AvatarResult": AvatarResult,
+        "VoiceResult": VoiceResult,
         "OutputResult": OutputResult,
         "EventBody": EventBody,
         "Avatar": AvatarSchema,
+        "Voice": VoiceSchema,
     } | {contract.schema.__name__: contract.schema for contract in CONTRACTS.values()}
     for name, schema in named.items():
         api.spec.components.schema(name, schema=schema)

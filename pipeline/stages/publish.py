@@ -1,9 +1,12 @@
 """The result: the video, its captions and its timeline on one measured clock."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.assets import Asset
+from pipeline.disclosure import Disclosure, disclosure
 from pipeline.frame import Frame
 from pipeline.ports import AssetStore, Captions, CaptionWriter, Utterance
 from pipeline.snapshots import CaptionStyle
@@ -12,7 +15,9 @@ from pipeline.stages.background import Background
 from pipeline.stages.enhance import Master
 from pipeline.stages.lip_sync import Clip
 from pipeline.stages.storyboard import Storyboard
-from pipeline.timeline import Cue, cues, shift, spans
+from pipeline.timeline import Cue, cues, moment, shift, spans
+
+VERSION = 2  # of the timeline file; files of version 1 count no frames and name assets by digest alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,10 @@ class Publication:
     height: int
     fps: int
     scenes: tuple[PublishedScene, ...]
+    disclosure: Disclosure
 
 
-@stage(label="Publishing", limit=minutes(2))
+@stage(label="Publishing", limit=minutes(2), version=2)
 def publish(
     master: Master,
     board: Storyboard,
@@ -54,10 +60,19 @@ def publish(
     captioner: CaptionWriter,
     assets: AssetStore,
 ) -> Publication:
-    """Times come from the clips as measured, scene by scene without gaps."""
-    times = spans([clip.footage.seconds for clip in clips])
+    """Times come from the clips' frames as counted, scene by scene without gaps."""
+    frames = spans(clip.footage.frames for clip in clips)
+    times = [(moment(start, frame.fps), moment(end, frame.fps)) for start, end in frames]
     scenes = tuple(
-        PublishedScene(scene.index, start, end, scene.line.text, None, backdrop.image, clip.footage.video)
+        PublishedScene(
+            scene.index,
+            start,
+            end,
+            scene.line.text,
+            scene.stance.pose if scene.stance else None,
+            backdrop.image,
+            clip.footage.video,
+        )
         for scene, (start, end), backdrop, clip in zip(board.scenes, times, backgrounds, clips, strict=True)
     )
     lines = tuple(
@@ -68,36 +83,63 @@ def publish(
     return Publication(
         video=master.finished.video,
         thumbnail=master.finished.thumbnail,
-        captions=None if style.mode == "none" else captioner.write(lines),
-        timeline=_timeline(scenes, lines, frame, assets),
+        captions=None if style.mode == "none" else captioner.write(lines, [speech.audio for speech in speeches]),
+        timeline=_timeline(scenes, frames, lines, master.finished.video, frame, assets),
         duration_s=round(master.finished.seconds, 3),
         width=frame.width,
         height=frame.height,
         fps=frame.fps,
         scenes=scenes,
+        disclosure=disclosure(frame),
     )
 
 
-def _timeline(scenes: tuple[PublishedScene, ...], lines: tuple[Cue, ...], frame: Frame, assets: AssetStore) -> Asset:
+def _timeline(
+    scenes: Sequence[PublishedScene],
+    frames: Sequence[tuple[int, int]],
+    lines: Sequence[Cue],
+    video: Asset,
+    frame: Frame,
+    assets: AssetStore,
+) -> Asset:
+    """What schemas/timeline.py describes. Files are named by id and digest: a link would expire."""
+    total = frames[-1][1]
     content = {
-        "version": 1,
+        "version": VERSION,
+        "width": frame.width,
+        "height": frame.height,
         "fps": frame.fps,
+        "frames": total,
+        "duration_s": moment(total, frame.fps),
+        "video": _named(video),
         "scenes": [
             {
                 "index": scene.index,
                 "start_s": scene.start_s,
                 "end_s": scene.end_s,
+                "start_frame": start,
+                "end_frame": end,
                 "transcript": scene.transcript,
-                "background": scene.background.sha256,
-                "video": scene.video.sha256,
+                "pose": scene.pose,
+                "background": _named(scene.background),
+                "video": _named(scene.video),
             }
-            for scene in scenes
+            for scene, (start, end) in zip(scenes, frames, strict=True)
         ],
-        "captions": [{"start_s": cue.start, "end_s": cue.end, "text": cue.text} for cue in lines],
+        "captions": [_caption(cue) for cue in lines],
     }
     with assets.scratch() as folder:
         file = folder / "timeline.json"
-        file.write_text(json.dumps(content, ensure_ascii=False, indent=1))
+        file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         return assets.keep(
             file, kind="timeline", media_type="application/json", made_from=[scene.video for scene in scenes]
         )
+
+
+def _named(asset: Asset) -> dict[str, Any]:
+    return {"id": asset.id, "media_type": asset.media_type, "bytes": asset.bytes, "sha256": asset.sha256}
+
+
+def _caption(cue: Cue) -> dict[str, Any]:
+    words = [{"text": word.text, "start_s": round(word.start, 4), "end_s": round(word.end, 4)} for word in cue.words]
+    return {"start_s": round(cue.start, 4), "end_s": round(cue.end, 4), "text": cue.text, "words": words}

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from html import escape
+from math import floor
 
 import pysubs2
 
+from pipeline.assets import Asset
 from pipeline.ports import AssetStore, Captions
 from pipeline.timeline import Cue
 
@@ -17,20 +19,21 @@ class LocalCaptions:
     def __init__(self, assets: AssetStore) -> None:
         self.assets = assets
 
-    def write(self, cues: Sequence[Cue]) -> Captions:
-        """UTF-8 files with the cues as they are. Times are rounded alike: cues that touch do not overlap."""
+    def write(self, cues: Sequence[Cue], made_from: Sequence[Asset] = ()) -> Captions:
+        """UTF-8 files with the cues as they are. Times are cut to milliseconds: none outlasts the video."""
         vtt = written(cues, "vtt")
         srt = written(cues, "srt")
         facts = {"cues": len(cues), "seconds": cues[-1].end if cues else 0.0}
         with self.assets.scratch() as folder:
             for name, content in (("captions.vtt", vtt), ("captions.srt", srt)):
                 (folder / name).write_text(content, encoding="utf-8", newline="\n")
-            return Captions(
-                self.assets.keep(folder / "captions.vtt", kind="captions", media_type="text/vtt", facts=facts),
+            vtt_file, srt_file = (
                 self.assets.keep(
-                    folder / "captions.srt", kind="captions", media_type="application/x-subrip", facts=facts
-                ),
+                    folder / name, kind="captions", media_type=media_type, facts=facts, made_from=made_from
+                )
+                for name, media_type in (("captions.vtt", "text/vtt"), ("captions.srt", "application/x-subrip"))
             )
+            return Captions(vtt_file, srt_file)
 
 
 def written(cues: Sequence[Cue], form: str) -> str:
@@ -44,7 +47,11 @@ def written(cues: Sequence[Cue], form: str) -> str:
             else text.replace("<", "<" + JOINER).replace("-->", f"--{JOINER}>")
         )
         file.append(
-            pysubs2.SSAEvent(start=round(cue.start * 1000), end=round(cue.end * 1000), text=text.replace("\n", "\\N"))
+            pysubs2.SSAEvent(start=_milliseconds(cue.start), end=_milliseconds(cue.end), text=text.replace("\n", "\\N"))
         )
     # Passed through as they are: braces are words here, not ASS tags.
     return file.to_string(form, keep_ssa_tags=True)
+
+
+def _milliseconds(seconds: float) -> int:
+    return floor(round(seconds * 1000, 3))  # 1.001 is a little less than that to a computer

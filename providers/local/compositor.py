@@ -1,6 +1,7 @@
 """Frames of a scene: backdrop, the posed person, the writing; as I420 bytes for the encoder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,10 +15,22 @@ from providers.local.mesh import Pose
 from providers.local.motion import HeadPose
 from providers.local.portrait import Portrait
 from providers.local.warp import Map
+from providers.local.window import Window
 
 EDGE = 16  # px of the layer beyond the frame, from where motion may bring pixels in
 
+BLACK = (16, 128, 128)
+
 Piece = tuple[int, int, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A cutaway's picture as Y, U and V, how much of it is seen, and whether the speaker stays in a window."""
+
+    planes: list[Array]
+    share: float
+    window: bool
 
 
 class Compositor:
@@ -31,6 +44,7 @@ class Compositor:
         self.portrait = Portrait(layer, face)
         self.head = Head(face, self.portrait.height, self.portrait.width)
         self.backdrop = _backdrop(backdrop, frame, BACKDROP_ZOOM[shot])
+        self.window = Window(face, Placement(1.0, *origin), frame)
         # the part of the layer that lies in the frame, and where; all even
         x, y = origin
         left, top = max(0, x), max(0, y)
@@ -41,8 +55,28 @@ class Compositor:
         self._pieces: dict[int, tuple[Array, list[tuple[Array, Array]]]] = {}
         self._planes = [plane.copy() for plane in self.backdrop]
 
-    def frame(self, pose: Pose, head: HeadPose, writing: Sequence[Piece] = ()) -> bytes:
-        """The finished frame: Y, then U, then V."""
+    def frame(
+        self,
+        pose: Pose,
+        head: HeadPose,
+        writing: Sequence[Piece] = (),
+        *,
+        shown: Shown | None = None,
+        light: float = 1.0,
+    ) -> bytes:
+        """The finished frame: Y, then U, then V. `light` 0 is black; what is written stays as it is."""
+        if shown is None or shown.share < 1 or shown.window:
+            self._speaker(pose, head)
+        if shown is not None:
+            self._show(shown)
+        if light < 1:
+            for plane, black in zip(self._planes, BLACK, strict=True):
+                np.copyto(plane, cv2.convertScaleAbs(plane, alpha=light, beta=black * (1 - light)))
+        for x, y, rgba in writing:
+            self._write(x, y, rgba)
+        return b"".join(plane.tobytes() for plane in self._planes)
+
+    def _speaker(self, pose: Pose, head: HeadPose) -> None:
         self.portrait.draw(pose)
         full, half = self.head.maps(head)
         for plane, behind in zip(self._planes, self.backdrop, strict=True):
@@ -58,9 +92,13 @@ class Compositor:
         clear = cv2.bitwise_not(alpha)
         _over(self._planes[1][there_half], u, clear)
         _over(self._planes[2][there_half], v, clear)
-        for x, y, rgba in writing:
-            self._write(x, y, rgba)
-        return b"".join(plane.tobytes() for plane in self._planes)
+
+    def _show(self, shown: Shown) -> None:
+        head = self.window.cut(self._planes) if shown.window else None
+        for plane, other in zip(self._planes, shown.planes, strict=True):
+            np.copyto(plane, cv2.addWeighted(plane, 1 - shown.share, other, shown.share, 0))
+        if head is not None:
+            self.window.put(self._planes, head, shown.share)
 
     def _write(self, x: int, y: int, rgba: Array) -> None:
         known = self._pieces.get(id(rgba))

@@ -41,7 +41,7 @@ class LocalEditor:
             cut = folder / "cut.mp4"
             ffmpeg.run([
                 "-f", "concat", "-safe", "0", "-i", listing, "-i", sound, "-map", "0:v", "-map", "1:a", "-c", "copy",
-                *ffmpeg.BITEXACT, "-movflags", "+faststart", "-video_track_timescale", str(512 * frame.fps), cut,
+                *ffmpeg.BITEXACT, "-movflags", "+faststart", *ffmpeg.clock(frame.fps), cut,
             ])  # fmt: skip
             made = ffmpeg.probe(cut)
             if not made.video or not made.audio or made.video.frames != frames or not made.video.even:
@@ -61,7 +61,7 @@ class LocalEditor:
     def _clip(self, clip: Footage, file: Path, frame: Frame) -> ffmpeg.VideoTrack:
         """The clip's picture alone, checked against what its maker said of it."""
         with self.assets.open(clip.video) as path:
-            ffmpeg.run(["-i", path, "-map", "0:v:0", "-c", "copy", *ffmpeg.BITEXACT, file])
+            ffmpeg.run(["-i", path, "-map", "0:v:0", "-c", "copy", *ffmpeg.clock(frame.fps), *ffmpeg.BITEXACT, file])
         track = ffmpeg.probe(file).video
         told = (clip.frames, frame.width, frame.height)
         if not track or (track.frames, track.width, track.height) != told or abs(track.fps - frame.fps) > 0.01:

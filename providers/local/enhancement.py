@@ -21,6 +21,7 @@ TARGET_LUFS, CEILING_DBTP = -16.0, -1.0
 LIMIT_DB = -2.5  # AAC adds overshoots of up to 1 dB
 TOLERANCE_LU = 0.3
 SILENCE_LUFS = -60.0
+METER = "ebur128=peak=true:framelog=quiet"
 MUTE_DB = -70.0  # where R128's gate ends: facts are JSON, which knows no infinity
 VOICE = (
     "highpass=f=70,acompressor=threshold=-20dB:ratio=2.5:attack=8:release=120,"
@@ -29,7 +30,10 @@ VOICE = (
 # Limited at four times the rate: what counts is the peak between the samples.
 LIMITER = f"aresample=192000,alimiter=limit={LIMIT_DB}dB:attack=2:release=60:level=false:latency=true,aresample=48000"
 TAGS = ("title", "comment", "description", "artist", "copyright", "date", "genre")
+# An MP4 track names its language in ISO 639-2; of others than these it says that it is undetermined.
+TRACK_LANGUAGES = {"en": "eng"}
 XMP_NAMES = {
+    "language": "dc:language",
     "title": "dc:title",
     "description": "dc:description",
     "digital_source_type": "Iptc4xmpExt:DigitalSourceType",
@@ -62,7 +66,7 @@ class LocalEnhancer:
         """
         with self.assets.scratch() as folder, self.assets.open(video.video) as source:
             file = folder / "video.mp4"
-            loudness = _encode(source, file, marks)
+            level = _encode(source, file, marks)
             _append_xmp(file, marks)
             made = ffmpeg.probe(file)
             if not made.video or not made.audio or made.video.frames != video.frames:
@@ -73,12 +77,12 @@ class LocalEnhancer:
                 "width": made.video.width, "height": made.video.height, "video_codec": made.video.codec,
                 "profile": made.video.profile, "pixels": made.video.pixels, "audio_codec": made.audio.codec,
                 "sample_rate": made.audio.sample_rate, "channels": made.audio.channels,
-                "loudness_lufs": loudness.lufs, "true_peak_dbtp": loudness.peak,
+                "loudness_lufs": level.lufs, "true_peak_dbtp": level.peak,
                 "drift_s": round(made.audio.end - made.video.end, 4),
             }  # fmt: skip
             kept = self.assets.keep(file, kind="video", media_type="video/mp4", facts=facts, made_from=[video.video])
             thumbnail = self._thumbnail(file, kept, folder / "thumbnail.jpg", thumbnail_at, seconds - 1 / frame.fps)
-        return Finished(kept, thumbnail, seconds, loudness.lufs, loudness.peak)
+        return Finished(kept, thumbnail, seconds, level.lufs, level.peak)
 
     def _thumbnail(self, file: Path, video: Asset, picture: Path, at: float, last: float) -> Asset:
         """The first picture from `at` on that shows something; of dark ones the brightest."""
@@ -100,9 +104,11 @@ class LocalEnhancer:
 
 def measure(file: Path, chain: str = "anull") -> Loudness:
     """Integrated loudness and true peak of a file's sound after a filter chain; silence is -70."""
-    log = ffmpeg.run(
-        ["-i", file, "-map", "0:a:0", "-af", f"{chain},ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
-    ).log
+    return loudness(ffmpeg.run(["-i", file, "-map", "0:a:0", "-af", f"{chain},{METER}", "-f", "null", "-"]).log)
+
+
+def loudness(log: str) -> Loudness:
+    """What METER wrote."""
     lufs = re.findall(r"^\s*I:\s+(-?[\d.]+|-?inf|nan) LUFS", log, re.MULTILINE)
     peak = re.findall(r"^\s*Peak:\s+(-?[\d.]+|-?inf|nan) dBFS", log, re.MULTILINE)
     if not lufs or not peak:
@@ -115,13 +121,14 @@ def _encode(source: Path, file: Path, marks: Mapping[str, str]) -> Loudness:
     that pumps. What the limiter or the encoder took is given back in another round, at most twice."""
     before = measure(source, VOICE)
     gain = TARGET_LUFS - before.lufs if before.lufs > SILENCE_LUFS else 0.0
+    spoken = TRACK_LANGUAGES.get(marks.get("language", "").partition("-")[0].lower(), "und")
     tags = [part for key, value in _tags(marks).items() for part in ("-metadata", f"{key}={value}")]
     after = before
     for _ in range(3):
         ffmpeg.run([
             "-i", source, "-map", "0:v:0", "-map", "0:a:0", "-c:v", "copy",
             "-af", f"{VOICE},volume={gain:.2f}dB,{LIMITER}", *ffmpeg.AUDIO, *ffmpeg.BITEXACT, *tags,
-            "-metadata:s:a:0", "language=eng", "-movflags", "+faststart", file,
+            "-metadata:s:a:0", f"language={spoken}", "-movflags", "+faststart", file,
         ])  # fmt: skip
         after = measure(file)
         missed = TARGET_LUFS - after.lufs
@@ -134,7 +141,7 @@ def _encode(source: Path, file: Path, marks: Mapping[str, str]) -> Loudness:
 def _tags(marks: Mapping[str, str]) -> dict[str, str]:
     marks = {key: CONTROL.sub(" ", value) for key, value in marks.items()}
     tags = {key: value for key, value in marks.items() if key in TAGS}
-    others = [f"{key}: {value}" for key, value in marks.items() if key not in TAGS]
+    others = [f"{key}: {value}" for key, value in marks.items() if key not in (*TAGS, "language")]
     if others:
         tags["description"] = "; ".join([*filter(None, [tags.get("description")]), *others])
     return tags
@@ -154,6 +161,8 @@ def xmp(marks: Mapping[str, str]) -> str:
         text = escape(CONTROL.sub(" ", value))
         if key in ("title", "description"):
             text = f'<rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt>'
+        elif key == "language":
+            text = f"<rdf:Bag><rdf:li>{text}</rdf:li></rdf:Bag>"
         name = XMP_NAMES.get(key) or "likeness:" + re.sub(r"\W", "_", key)
         properties += f"<{name}>{text}</{name}>"
     return (

@@ -111,7 +111,11 @@ def detect(picture: Array) -> list[Box]:
 def landmarks(picture: Array, box: Box) -> Face:
     """Looked for twice: the second crop is cut along the first points, which are better than the detector's."""
     (rx, ry), (lx, ly) = box.eyes
-    face = _landmarks(picture, np.array(box.centre), box.size, np.arctan2(ly - ry, lx - rx))
+    return follow(picture, _landmarks(picture, np.array(box.centre), box.size, np.arctan2(ly - ry, lx - rx)))
+
+
+def follow(picture: Array, face: Face) -> Face:
+    """The face in a picture where it is not far from where it was; `presence` says whether it still is."""
     low, high = face.points.min(axis=0), face.points.max(axis=0)
     return _landmarks(picture, (low + high) / 2, float((high - low).max()), np.radians(face.roll))
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import wave
@@ -14,14 +15,16 @@ import numpy as np
 from pipeline.assets import Asset
 from pipeline.errors import OutOfMemory, RenderFailed
 from pipeline.frame import Frame
-from pipeline.ports import AssetStore, Footage, Neutral, Utterance
+from pipeline.ports import PLAIN, AssetStore, Footage, Insert, Neutral, Staging, Utterance
+from pipeline.poses import NEUTRAL
 from pipeline.timeline import Cue
 from providers.local import ffmpeg, motion
 from providers.local.faces import Array
 from providers.local.framing import SHOTS
 from providers.local.neutral import person
 from providers.local.photo import decode
-from providers.local.render import Scene, write
+from providers.local.render import INSERT, Cutaway, Scene, write
+from providers.local.stances import STANCES
 from providers.local.visemes import RATE, phonemes
 
 MOST_WORKERS = 2  # a machine that runs one job should not be filled by one scene
@@ -42,7 +45,7 @@ class LocalPortrait:
 
     def speak(
         self, neutral: Neutral, speech: Utterance, *, backdrop: Asset, shot: str, frame: Frame, cues: Sequence[Cue],
-        seed: int,
+        seed: int, staging: Staging = PLAIN,
     ) -> Footage:  # fmt: skip
         """H.264 and AAC in MP4. The same inputs and seed give the same frames, with any number of workers."""
         if shot not in SHOTS:
@@ -55,12 +58,28 @@ class LocalPortrait:
             spoken = phonemes(json.loads(file.read_text(encoding="utf-8")))
         with self.assets.open(speech.audio) as sound, self.assets.scratch() as folder:
             performance = motion.perform(spoken, frames, frame.fps, loudness=loudness(sound), seed=seed)
-            write(Scene(cutout, face, behind, performance, shot, frame, tuple(cues)), folder)
+            pose = staging.pose or NEUTRAL
+            held = motion.hold(performance, STANCES[pose].face, STANCES[pose].head)
+            cutaway = self._cutaway(staging.insert, folder, frame)
+            scene = Scene(
+                cutout, face, behind, held, shot, frame, tuple(cues), pose, cutaway, staging.opens, staging.closes,
+                staging.title,
+            )  # fmt: skip
+            write(scene, folder)
             parts = self._draw(folder, frames, frame)
             clip = _joined(parts, sound, frames, frame, folder)
-            return self._keep(
-                clip, frames, frame, [neutral.cutout or neutral.image, speech.audio, speech.phonemes, backdrop]
-            )
+            made_from = [neutral.cutout or neutral.image, speech.audio, speech.phonemes, backdrop]
+            if staging.insert:
+                made_from.append(staging.insert.footage.video)
+            return self._keep(clip, frames, frame, made_from)
+
+    def _cutaway(self, insert: Insert | None, folder: Path, frame: Frame) -> Cutaway | None:
+        if insert is None:
+            return None
+        with self.assets.open(insert.footage.video) as file:
+            shutil.copyfile(file, folder / INSERT)
+        first, stop = round(insert.start * frame.fps), round(insert.end * frame.fps)
+        return Cutaway(first, stop - first, insert.picture_in_picture, insert.typed)
 
     def _draw(self, folder: Path, frames: int, frame: Frame) -> list[Path]:
         """The scene's parts, in order, each drawn by a process of its own."""
@@ -162,6 +181,6 @@ def _joined(parts: Sequence[Path], sound: Path, frames: int, frame: Frame, folde
         "-f", "concat", "-safe", "0", "-i", listed, "-i", sound, "-map", "0:v", "-map", "1:a", "-c:v", "copy",
         "-af", f"apad=whole_dur={seconds:.6f},atrim=end={seconds:.6f}",
         "-c:a", "aac", "-b:a", "128k", "-ar", "48000", "-ac", "2",
-        "-video_track_timescale", str(512 * frame.fps), *ffmpeg.BITEXACT, "-movflags", "+faststart", clip,
+        *ffmpeg.clock(frame.fps), *ffmpeg.BITEXACT, "-movflags", "+faststart", clip,
     ])  # fmt: skip
     return clip

@@ -70,6 +70,15 @@ def perform(spoken: Sequence[Phoneme], frames: int, fps: int, *, loudness: Array
     return Performance(poses, _head(times, nods, silences, chance))
 
 
+def hold(performance: Performance, face: Pose, head: HeadPose) -> Performance:
+    """The same performance, played from another expression and another bearing of the head."""
+    poses = performance.poses.copy()
+    for name in ("brow", "smile"):
+        column = POSE.index(name)
+        poses[:, column] = np.clip(poses[:, column] + getattr(face, name), -1, 1)
+    return Performance(poses, performance.heads + np.array([getattr(head, name) for name in HEAD]))
+
+
 def blinks(length: float, silences: Sequence[tuple[float, float]], chance: np.random.Generator) -> list[float]:
     """When the lids begin to fall. People blink where they pause: a blink due near a pause moves there."""
     found: list[float] = []

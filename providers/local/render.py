@@ -11,28 +11,55 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from pipeline.errors import RenderFailed
 from pipeline.frame import Frame
+from pipeline.ports import Title
 from pipeline.timeline import Cue, Word
 from providers.local import ffmpeg
-from providers.local.compositor import Compositor
+from providers.local.compositor import Compositor, Shown
 from providers.local.faces import Array, Face
 from providers.local.framing import place
 from providers.local.motion import Performance
 from providers.local.overlay import Overlay
+from providers.local.reel import Reel
+from providers.local.stances import STANCES, leaned
 
+INSERT = "insert.mp4"
+CROSS_S = 0.24  # between the speaker and a cutaway
+FADE_S = 0.28  # to black, and from it
 PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 @dataclass(frozen=True, slots=True)
+class Cutaway:
+    """From which frame on the pictures of INSERT are shown, how many of them, and with what."""
+
+    first: int
+    frames: int
+    window: bool
+    typed: bool
+
+    def share(self, number: int, fps: int) -> float:
+        """How much of it is seen in a frame: it comes and goes softly, inside its own time."""
+        steps = max(1, min(round(CROSS_S * fps), self.frames // 4)) + 1
+        inside = number - self.first
+        return min(1.0, max(0.0, min(inside + 1, self.frames - inside) / steps))
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """All that the drawing of one scene depends on. `cutout` is RGBA, `backdrop` RGB."""
+    """All that the drawing of one scene depends on. `cutout` is RGBA, `backdrop` RGB.
+
+    `opens` and `closes` are `cut` or `fade`; a cutaway's pictures lie as INSERT in the scene's folder.
+    """
 
     cutout: Array
     face: Face
@@ -41,6 +68,22 @@ class Scene:
     shot: str
     frame: Frame
     cues: tuple[Cue, ...]
+    stance: str = "neutral"
+    cutaway: Cutaway | None = None
+    opens: str = "cut"
+    closes: str = "cut"
+    title: Title | None = None
+
+    def light(self, number: int) -> float:
+        """1, and less where the scene comes from black or goes there."""
+        steps = round(FADE_S * self.frame.fps)
+        count = len(self.performance.poses)
+        light = 1.0
+        if self.opens == "fade":
+            light = min(light, number / steps)
+        if self.closes == "fade":
+            light = min(light, (count - 1 - number) / steps)
+        return max(0.0, light)
 
 
 def write(scene: Scene, folder: Path) -> None:
@@ -48,7 +91,11 @@ def write(scene: Scene, folder: Path) -> None:
         folder / "scene.npz", cutout=scene.cutout, points=scene.face.points, backdrop=scene.backdrop,
         poses=scene.performance.poses, heads=scene.performance.heads,
     )  # fmt: skip
-    told = {"shot": scene.shot, "frame": asdict(scene.frame), "cues": [asdict(cue) for cue in scene.cues]}
+    told = {
+        "shot": scene.shot, "frame": asdict(scene.frame), "cues": [asdict(cue) for cue in scene.cues],
+        "stance": scene.stance, "cutaway": asdict(scene.cutaway) if scene.cutaway else None, "opens": scene.opens,
+        "closes": scene.closes, "title": asdict(scene.title) if scene.title else None,
+    }  # fmt: skip
     (folder / "scene.json").write_text(json.dumps(told))
 
 
@@ -62,15 +109,19 @@ def read(folder: Path) -> Scene:
         return Scene(
             arrays["cutout"], Face(arrays["points"], 1.0), arrays["backdrop"],
             Performance(arrays["poses"], arrays["heads"]), told["shot"], Frame(**told["frame"]), cues,
+            told["stance"], Cutaway(**told["cutaway"]) if told["cutaway"] else None, told["opens"], told["closes"],
+            Title(**told["title"]) if told["title"] else None,
         )  # fmt: skip
 
 
-def draw(scene: Scene, frames: Sequence[int], out: Path) -> None:
+def draw(scene: Scene, frames: Sequence[int], out: Path, folder: Path) -> None:
     """Encode these frames, H.264 in MP4, without sound. Raises RenderFailed."""
     frame = scene.frame
-    placement = place(scene.face, scene.cutout.shape[0], scene.shot, frame)
-    compositor = Compositor(scene.cutout, scene.face, placement, scene.backdrop, frame, scene.shot)
-    overlay = Overlay(frame, scene.cues)
+    stance = STANCES[scene.stance]
+    cutout, face = leaned(scene.cutout, scene.face, stance.lean)
+    placement = place(face, cutout.shape[0], scene.shot, frame, aside=stance.aside, nearer=stance.nearer)
+    compositor = Compositor(cutout, face, placement, scene.backdrop, frame, scene.shot)
+    overlay = Overlay(frame, scene.cues, title=scene.title, **_times(scene))
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", "-r", str(frame.fps)]
     command = [
         ffmpeg.executable(), "-hide_banner", "-nostats", "-loglevel", "error", "-y", *raw,
@@ -80,11 +131,18 @@ def draw(scene: Scene, frames: Sequence[int], out: Path) -> None:
     encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert encoder.stdin
     try:
-        for number in frames:
-            writing = overlay.at((number + 0.5) / frame.fps)
-            encoder.stdin.write(
-                compositor.frame(scene.performance.pose(number), scene.performance.head(number), writing)
-            )
+        with ExitStack() as opened:
+            insert = opened.enter_context(Reel(folder / INSERT, frame)) if scene.cutaway else None
+            for number in frames:
+                encoder.stdin.write(
+                    compositor.frame(
+                        scene.performance.pose(number),
+                        scene.performance.head(number),
+                        overlay.at((number + 0.5) / frame.fps),
+                        shown=_shown(scene.cutaway, insert, number, frame.fps),
+                        light=scene.light(number),
+                    )
+                )
     except BrokenPipeError:
         pass  # ffmpeg says why below
     except BaseException:
@@ -93,6 +151,21 @@ def draw(scene: Scene, frames: Sequence[int], out: Path) -> None:
     _, said = encoder.communicate()
     if encoder.returncode:
         raise RenderFailed("The frames could not be encoded: " + ffmpeg.last_words(said.decode("utf-8", "replace")))
+
+
+def _shown(cutaway: Cutaway | None, insert: Reel | None, number: int, fps: int) -> Shown | None:
+    if cutaway is None or insert is None or (share := cutaway.share(number, fps)) == 0:
+        return None
+    return Shown(insert.at(number - cutaway.first), share, cutaway.window)
+
+
+def _times(scene: Scene) -> dict[str, Any]:
+    """When the title has to be gone, and when captions would only repeat what a cutaway writes."""
+    fps = scene.frame.fps
+    if scene.cutaway is None:
+        return {"title_until": len(scene.performance.poses) / fps, "silent": None}
+    start, end = scene.cutaway.first / fps, (scene.cutaway.first + scene.cutaway.frames) / fps
+    return {"title_until": start, "silent": (start, end) if scene.cutaway.typed else None}
 
 
 def die_with_parent(parent: int) -> None:
@@ -109,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
     folder, first, stop, out, parent = arguments
     die_with_parent(int(parent))
     try:
-        draw(read(Path(folder)), range(int(first), int(stop)), Path(out))
+        draw(read(Path(folder)), range(int(first), int(stop)), Path(out), Path(folder))
     except RenderFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -57,13 +57,13 @@ class LocalSheet:
     def sheet(self, neutral: Neutral, *, name: str) -> Asset:
         """One PNG of 12 tiles."""
         rgba, face = person(neutral, self.assets)
-        rgba, face = _reduced(rgba, face)
+        rgba, face = reduced(rgba, face)
         portrait = Portrait(rgba, face)
         head = Head(face, portrait.height, portrait.width)
         drawn = []
         for tile in TILES:
             portrait.draw(tile.pose)
-            picture = _turned(portrait.picture(), head.maps(tile.head)[0])
+            picture = turned(portrait.picture(), head.maps(tile.head)[0])
             drawn.append(framed(picture, face, BEHIND, *TILE, FACE_SHARE, FACE_MIDDLE))
         page = _page(drawn, name)
         with self.assets.scratch() as folder:
@@ -76,7 +76,7 @@ class LocalSheet:
             )
 
 
-def _reduced(rgba: Array, face: Face) -> tuple[Array, Face]:
+def reduced(rgba: Array, face: Face) -> tuple[Array, Face]:
     """A little larger than the tiles need."""
     tall = float(np.ptp(face.points[:, 1]))
     scale = min(1.0, SPARE * FACE_SHARE * TILE[1] / tall)
@@ -84,7 +84,7 @@ def _reduced(rgba: Array, face: Face) -> tuple[Array, Face]:
     return smaller, face.moved(np.array([[scale, 0, 0], [0, scale, 0]]))
 
 
-def _turned(rgba: Array, where: Map) -> Array:
+def turned(rgba: Array, where: Map) -> Array:
     """Moved by the map; colours weighted by alpha, so that nothing of what is cut away comes in."""
     alpha = rgba[..., 3:].astype(np.float32)
     layer = cv2.remap(

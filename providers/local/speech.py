@@ -13,11 +13,14 @@ import onnxruntime
 from hibari import Hibari, dsp
 from hibari.g2p.normalize import normalize
 
-from pipeline.errors import TextNotSpeakable
-from pipeline.ports import AssetStore, Utterance
+from pipeline.errors import TextNotSpeakable, VoiceElsewhere
+from pipeline.ports import AssetStore, ClonedVoice, Utterance
 from pipeline.sentences import sentences
 from pipeline.timeline import Word
+from providers.local import match as matching
 from providers.local.alignment import PAUSES, Group, Phone, foreign, phones, place, said, score, settle
+from providers.local.match import Match
+from schemas import records as codec
 
 RATE = dsp.SR
 FRAME_S = dsp.HOP / RATE
@@ -41,10 +44,12 @@ class LocalSpeech:
     def __init__(self, assets: AssetStore) -> None:
         self.assets = assets
 
-    def speak(self, text: str, *, seed: int) -> Utterance:
+    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
         """Mono 16-bit WAV at 24 kHz. `words` are the text's own tokens between spaces, in order, whatever is said for
-        them. The same text and seed give the same bytes. Raises TextNotSpeakable."""
-        sound, heard, words = recite(text, seed)
+        them. The same text, voice and seed give the same bytes. Raises TextNotSpeakable, VoiceElsewhere."""
+        if voice is not None and voice.provider != self.name:
+            raise VoiceElsewhere(f"{self.name} cannot speak with a voice of {voice.provider}.", provider=voice.provider)
+        sound, heard, words = recite(text, seed, codec.load(dict(voice.settings), Match) if voice else None)
         seconds = len(sound) / RATE
         with self.assets.scratch() as folder:
             file = write_wav(folder / "speech.wav", sound)
@@ -52,7 +57,9 @@ class LocalSpeech:
                 file, kind="speech", media_type="audio/wav",
                 facts={"seconds": seconds, "sample_rate": RATE, "channels": 1, "samples": len(sound),
                        "peak_dbfs": round(20 * float(np.log10(max(np.abs(sound).max(), 1e-6))), 2),
-                       "words": len(words), "timing": "exact" if voice().exact else "proportional"},
+                       "words": len(words), "timing": _timing(),
+                       "voice": voice.method if voice else "stock"},
+                made_from=voice.samples if voice else (),
             )  # fmt: skip
             notes = folder / "phonemes.json"
             notes.write_text(json.dumps(score(heard, words, seconds), ensure_ascii=False), encoding="utf-8")
@@ -63,7 +70,11 @@ class LocalSpeech:
         return Utterance(audio, phonemes, seconds, tuple(words))
 
 
-def recite(text: str, seed: int) -> tuple[np.ndarray, list[Phone], list[Word]]:
+def _timing() -> str:
+    return "exact" if voice().exact else "proportional"
+
+
+def recite(text: str, seed: int, match: Match | None = None) -> tuple[np.ndarray, list[Phone], list[Word]]:
     """The samples (float32, 24 kHz), and phones and words on their clock. Raises TextNotSpeakable."""
     random = np.random.default_rng(seed)
     parts: list[np.ndarray] = []
@@ -81,7 +92,7 @@ def recite(text: str, seed: int) -> tuple[np.ndarray, list[Phone], list[Word]]:
             if parts:
                 parts.append(np.zeros(round(GAP_S * RATE), np.float32))
                 samples += len(parts[-1])
-            sound, said_phones = _utter(chunk, random)
+            sound, said_phones = _utter(chunk, random, match)
             clock = samples / RATE
             in_sentence += [replace(phone, start=phone.start + clock, end=phone.end + clock) for phone in said_phones]
             parts.append(sound)
@@ -135,9 +146,11 @@ def chunks(groups: Sequence[Group]) -> Iterator[list[tuple[str, int]]]:
         yield chunk
 
 
-def _utter(chunk: Sequence[tuple[str, int]], random: np.random.Generator) -> tuple[np.ndarray, list[Phone]]:
+def _utter(
+    chunk: Sequence[tuple[str, int]], random: np.random.Generator, match: Match | None
+) -> tuple[np.ndarray, list[Phone]]:
     """The sound from `LEAD_S` before the first phone to `TAIL_S` after the last, and the phones on its clock."""
-    sound, ends = voice().say("".join(symbol for symbol, _ in chunk), random)
+    sound, ends = voice().say("".join(symbol for symbol, _ in chunk), random, match)
     energy = np.sqrt((sound.reshape(-1, dsp.HOP) ** 2).mean(axis=1))
     found = settle(phones(chunk, ends[:-2], ends[1:-1]), (energy > LOUD).tolist(), FRAME_S)
     first = max(round((found[0].start - LEAD_S) * RATE), 0)
@@ -207,12 +220,17 @@ class Voice:
             open_group = not token.whitespace
         return [Group(group.text, group.phonemes.strip()) for group in groups]
 
-    def say(self, symbols: str, random: np.random.Generator) -> tuple[np.ndarray, list[float]]:
+    def say(
+        self, symbols: str, random: np.random.Generator, match: Match | None = None
+    ) -> tuple[np.ndarray, list[float]]:
         """The samples, and the seconds at which the leading pad, each symbol and the closing pad end."""
         ids = self._hibari.ids(symbols)
         outputs = [value[0] for value in self._run(ids)]
-        sound = dsp.synth(*outputs[:6], random)
-        weights = outputs[6].ravel() * UNIT_FRAMES if self.exact else _guessed(symbols, len(outputs[5].ravel()))
+        frames = outputs[5].size
+        parameters = matching.apply(match, outputs[:6]) if match else outputs[:6]
+        sound = dsp.synth(*parameters, random)
+        weights = outputs[6].ravel() * UNIT_FRAMES if self.exact else _guessed(symbols, frames)
+        weights = weights * (parameters[5].size / frames)
         return sound, (np.cumsum(weights) * FRAME_S).tolist()
 
     def _run(self, ids: Sequence[int]) -> list[np.ndarray]:

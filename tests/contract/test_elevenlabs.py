@@ -36,6 +36,7 @@ from pipeline.errors import (
     RateLimited,
     TextNotSpeakable,
     VendorBusy,
+    VoiceElsewhere,
 )
 from pipeline.ports import ClonedVoice, Identity, Neutral, Utterance
 from pipeline.settings import Settings, Vendor
@@ -423,6 +424,22 @@ def test_a_voice_is_made_from_the_samples(
     ]
     assert clone(eleven, store, ledger, samples) == made
     assert len(eleven.books) == 1
+
+
+def test_what_was_cloned_there_is_spoken_there(
+    eleven: ElevenLabs, store: FolderStore, ledger: MemoryLedger, samples: tuple[Asset, ...]
+) -> None:
+    made = clone(eleven, store, ledger, samples)
+    ElevenLabsSpeech(store, vendor(eleven), MemoryLedger()).speak(TEXT, made, seed=7)
+    assert eleven.calls[-1].path == f"/v1/text-to-speech/{made.external_id}/with-timestamps"
+
+
+def test_a_voice_of_another_family_is_not_asked_for(
+    eleven: ElevenLabs, store: FolderStore, ledger: MemoryLedger
+) -> None:
+    with pytest.raises(VoiceElsewhere, match="local"):
+        ElevenLabsSpeech(store, vendor(eleven), ledger).speak(TEXT, ClonedVoice("local", "match-0"), seed=7)
+    assert not eleven.calls
 
 
 def test_two_voices_of_one_name_are_two(

@@ -8,12 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pysubs2
 import pytest
 
 from pipeline.errors import RenderFailed, TextNotSpeakable
 from pipeline.frame import Frame
 from pipeline.ports import Footage, Utterance
-from pipeline.timeline import cues
+from pipeline.timeline import READ_CPS, cues
 from providers.local import ffmpeg
 from providers.local.background import LocalBackground
 from providers.local.captions import LocalCaptions
@@ -21,9 +22,15 @@ from providers.local.editing import LocalEditor
 from providers.local.enhancement import LocalEnhancer, measure
 from providers.local.speech import LocalSpeech, voice
 from tests.shelf import FolderStore
+from tests.subtitles import flaws, speed
 
 FRAME = Frame(320, 180, 25)
 TEXT = 'In 2026, about 25 % of "makers" paid $5 million — e.g. Dr. Smith’s R&D. Really? See https://example.org/a! 😀'
+PASSAGE = (
+    "Welcome. Extraordinarily comprehensive documentation accompanies everything. Really? Yes! It explains, step by"
+    " step, how photographs become presentations; how representatives of international organisations communicate"
+    " simultaneously; and why. Nothing is left out. In short: read it, try it, and tell us what you think about it."
+)
 MARKS = {"title": "Ada: synthetic", "comment": "AI-generated <& honest>", "digital_source_type": "http://cv.iptc.org/x"}
 
 
@@ -218,9 +225,19 @@ def test_silence_and_darkness_are_finished_too(store: FolderStore) -> None:
 # --- captions and background ---------------------------------------------------------------------------
 
 
+def test_the_voices_own_pace_makes_captions_that_can_be_read(store: FolderStore) -> None:
+    speech = LocalSpeech(store).speak(PASSAGE, seed=3)
+    captions = LocalCaptions(store).write(cues(speech.words, until=speech.seconds))
+    for form, file in (("vtt", captions.vtt), ("srt", captions.srt)):
+        text = store.path(file).read_text(encoding="utf-8")
+        assert flaws(text, form, words=PASSAGE.split(), scenes=[speech.seconds]) == []
+        assert max(speed(event) for event in pysubs2.SSAFile.from_string(text, format_=form)) <= READ_CPS
+
+
 def test_captions_and_background_are_kept_with_facts(store: FolderStore) -> None:
     speech = LocalSpeech(store).speak(TEXT, seed=1)
-    captions = LocalCaptions(store).write(cues(speech.words, until=speech.seconds))
+    captions = LocalCaptions(store).write(cues(speech.words, until=speech.seconds), [speech.audio])
+    assert store.made_from[captions.vtt.id] == store.made_from[captions.srt.id] == (speech.audio,)
     assert store.path(captions.vtt).read_text(encoding="utf-8").startswith("WEBVTT")
     assert (captions.vtt.media_type, captions.srt.media_type) == ("text/vtt", "application/x-subrip")
     first, again = (LocalBackground(store).paint("a bright office", width=320, height=180, seed=5) for _ in range(2))

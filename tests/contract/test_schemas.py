@@ -8,18 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.frame import Frame
-from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, PhotoSource, ScriptRequest
+from pipeline.ports import ClonedVoice, Identity
+from pipeline.poses import USUAL
+from pipeline.snapshots import (
+    AvatarSnapshot,
+    BRollWish,
+    LowerThird,
+    OutputSnapshot,
+    PhotoSource,
+    PoseWish,
+    ScriptRequest,
+    VoiceSample,
+)
 from schemas import canonical, records
 from schemas.canonical import NotJson
 from schemas.contracts import CONTRACTS, understand
 from schemas.problems import PayloadInvalid
 from tests.api import payload
 
+ASSET = {"id": "ast_1", "kind": "neutral", "media_type": "image/png", "bytes": 1, "sha256": "0" * 64}
 MINIMAL = {"contract": "output.generate/1", "avatar_id": "avt_1", "script": {"text": "Hello."}}
 
 
 def output(**changes: Any) -> OutputSnapshot:
-    asked = understand(MINIMAL | changes, "outputs").request
+    """With these fields; None: without."""
+    sent = {name: value for name, value in (MINIMAL | changes).items() if value is not None}
+    asked = understand(sent, "outputs").request
     assert isinstance(asked, OutputSnapshot)
     return asked
 
@@ -92,9 +106,92 @@ def test_a_brief_is_a_script_to_be_written() -> None:
     assert asked.script == ScriptRequest(None, "Sell tea.", 20.0, "friendly")
 
 
+def storyboard(*transcripts: str, **fields: Any) -> dict[str, Any]:
+    return {"scenes": [{"transcript": each, **fields} for each in transcripts]}
+
+
+def test_a_storyboard_answers_the_stages_that_would_write_and_plan_it() -> None:
+    asked = output(storyboard=storyboard("Hello there.", "And again.", background="a park"), script=None)
+    assert asked.given["script"] == {"text": "Hello there. And again.", "origin": "given"}
+    first, second = asked.given["storyboard"]["scenes"]
+    assert (first["index"], first["line"], first["setting"]) == (1, {"text": "Hello there."}, {"prompt": "a park"})
+    assert (second["index"], second["shot"]) == (2, {"size": "medium"})
+
+
+def test_a_scene_without_a_background_of_its_own_has_the_outputs() -> None:
+    asked = output(storyboard=storyboard("Hello."), script=None, output={"background": "a beach"})
+    assert asked.given["storyboard"]["scenes"][0]["setting"] == {"prompt": "a beach"}
+
+
+def test_a_script_beside_a_storyboard_may_say_the_same() -> None:
+    asked = output(storyboard=storyboard("Hello there.", "And again."), script={"text": "Hello there.\nAnd again."})
+    assert asked.given["script"]["text"] == "Hello there. And again."
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "words"),
+    [
+        ({"script": None}, "/script", "unless a storyboard has the words"),
+        ({"storyboard": storyboard("Other words.")}, "/script", "is not what the storyboard's transcripts say"),
+        ({"storyboard": storyboard(" ")}, "/storyboard/scenes/0/transcript", ""),
+        ({"storyboard": storyboard("Hi.", shot="aerial")}, "/storyboard/scenes/0/shot", "must be one of"),
+        ({"storyboard": storyboard()}, "/storyboard/scenes", "1 to 50"),
+        (
+            {"storyboard": storyboard(*["word " * 390] * 12), "script": None},
+            "/storyboard",
+            "more than 20000 characters",
+        ),
+        (
+            {"storyboard": storyboard("Hi.", "Ho."), "script": None, "scenes": {"mode": "single"}},
+            "/storyboard/scenes",
+            "one entry in single mode",
+        ),
+        ({"approved_assets": []}, "/approved_assets", "must be an object"),
+        ({"approved_assets": {"x" * 50_000: "ast_1"}}, "/approved_assets", "of at most 40 characters"),
+        ({"approved_assets": dict.fromkeys(map(str, range(101)), "ast_1")}, "/approved_assets", "at most 100 entries"),
+        ({"approved_assets": {"script": "ast_1"}}, "/approved_assets/script", "is no step that an asset can stand for"),
+        ({"approved_assets": {"scene/0/background": "ast_1"}}, "/approved_assets/scene~10~1background", "is no step"),
+        ({"approved_assets": {"scene/1/background": 7}}, "/approved_assets/scene~11~1background", "id of an asset"),
+        (
+            {"approved_assets": {"scene/2/background": "ast_1"}, "scenes": {"mode": "single"}},
+            "/approved_assets/scene~12~1background",
+            "no scene beyond 1",
+        ),
+    ],
+)
+def test_what_is_given_must_fit(changes: dict[str, Any], pointer: str, words: str) -> None:
+    asked = {name: value for name, value in (MINIMAL | changes).items() if value is not None}
+    found = refused("outputs", asked)
+    assert list(found) == [pointer]
+    assert words in found[pointer]
+
+
 def test_the_label_may_be_other_words_or_none() -> None:
     assert output(output={"label": "Synthetic"}).frame.label == "Synthetic"
     assert output(output={"label": None}).frame.label is None
+
+
+def test_a_sample_gives_the_avatar_a_voice_of_its_own() -> None:
+    images = [{"asset_id": "ast_1"}]
+    asked = understand(
+        payload("avatar.create/1", inputs={"images": images, "voice_sample": {"url": "https://media.example/a.mp3"}}),
+        "avatars",
+    )
+    assert asked.route == "avatar_with_voice"
+    assert isinstance(asked.request, AvatarSnapshot)
+    assert asked.request.sample == VoiceSample(None, "https://media.example/a.mp3")
+    for absent in ({}, {"voice_sample": None}):
+        plain = understand(payload("avatar.create/1", inputs={"images": images} | absent), "avatars")
+        assert plain.route == "avatar_creation"
+
+
+def test_a_job_accepted_before_there_were_voices_is_still_understood() -> None:
+    stored = records.dump(output())
+    del stored["avatar"]["voice_id"]
+    assert records.load(stored, OutputSnapshot) == output()
+    identity = {"avatar_id": "avt_1", "version": 1, "name": "A", "neutral": {"image": ASSET, "cutout": None}}
+    assert records.load(identity, Identity).voice is None
+    assert records.load({"provider": "elevenlabs", "external_id": "abc"}, ClonedVoice).method == "instant clone"
 
 
 def test_images_come_as_assets_or_addresses() -> None:
@@ -107,17 +204,62 @@ def test_images_come_as_assets_or_addresses() -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
-        ({"b_roll": {"enabled": True}}, "/b_roll/enabled", "not offered yet: send false"),
-        ({"b_roll": {"assets": ["ast_1"]}}, "/b_roll/assets", "not offered yet: send []"),
-        ({"poses": {"enabled": True}}, "/poses/enabled", "not offered yet: send false"),
         ({"review": {"gates": ["script"]}}, "/review/gates", "not offered yet: send []"),
-        ({"storyboard": {"scenes": []}}, "/storyboard", "not offered yet: send null"),
-        ({"approved_assets": {"script": "ast_1"}}, "/approved_assets", "not offered yet: send {}"),
-        ({"voice_id": "voc_1"}, "/voice_id", "not offered yet: send null"),
         ({"output": {"music": "calm"}}, "/output/music", "not offered yet: send null"),
     ],
 )
 def test_what_is_not_offered_yet_says_so_and_what_to_send(changes: dict[str, Any], pointer: str, words: str) -> None:
+    found = refused("outputs", MINIMAL | changes)
+    assert list(found) == [pointer]
+    assert words in found[pointer]
+
+
+@pytest.mark.parametrize(
+    ("changes", "route"),
+    [
+        ({}, "multi_scene"),
+        ({"scenes": {"mode": "single"}}, "single_scene"),
+        ({"poses": {"enabled": True}}, "pose_based"),
+        ({"poses": {"enabled": True}, "scenes": {"mode": "single"}}, "pose_based"),
+        ({"poses": {"enabled": False, "sequence": ["think"]}}, "multi_scene"),
+        ({"b_roll": {"enabled": True}}, "b_roll"),
+        ({"b_roll": {"enabled": True}, "poses": {"enabled": True}}, "b_roll"),
+        ({"b_roll": {"enabled": False, "assets": ["ast_1"]}, "poses": {"enabled": True}}, "pose_based"),
+    ],
+)
+def test_the_route_follows_from_the_payload(changes: dict[str, Any], route: str) -> None:
+    assert understand(MINIMAL | changes, "outputs").route == route
+
+
+def test_poses_and_b_roll_are_wishes_only_where_they_are_on() -> None:
+    off = output(poses={"sequence": ["think"]}, b_roll={"assets": ["ast_1"]})
+    assert (off.poses, off.b_roll, off.lower_third) == (None, None, None)
+    on = output(
+        poses={"enabled": True, "sequence": ["think", "neutral"]},
+        b_roll={"enabled": True, "assets": ["ast_1"], "picture_in_picture": True},
+        output={"lower_third": {"line": "Host"}},
+    )
+    assert on.poses == PoseWish(("think", "neutral"))
+    assert on.b_roll == BRollWish(("ast_1",), True)
+    assert on.lower_third == LowerThird("Host")
+    assert output(poses={"enabled": True}).poses == PoseWish(USUAL)
+    assert output(output={"lower_third": {}}).lower_third == LowerThird(None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "words"),
+    [
+        ({"poses": {"enabled": True, "sequence": ["think", "dance"]}}, "/poses/sequence/1", '"neutral", "explain"'),
+        ({"poses": {"enabled": "yes"}}, "/poses/enabled", "true or false"),
+        ({"b_roll": {"enabled": 1}}, "/b_roll/enabled", "true or false"),
+        ({"b_roll": {"enabled": True, "assets": "ast_1"}}, "/b_roll/assets", "must be a list"),
+        ({"b_roll": {"enabled": True, "assets": [None]}}, "/b_roll/assets/0", "must not be null"),
+        ({"b_roll": {"enabled": True, "loud": True}}, "/b_roll/loud", "not a field"),
+        ({"output": {"lower_third": "Ada"}}, "/output/lower_third", "must be an object"),
+        ({"output": {"lower_third": {"line": "x" * 61}}}, "/output/lower_third/line", "at most 60"),
+    ],
+)
+def test_unknown_poses_and_half_wishes_are_refused(changes: dict[str, Any], pointer: str, words: str) -> None:
     found = refused("outputs", MINIMAL | changes)
     assert list(found) == [pointer]
     assert words in found[pointer]

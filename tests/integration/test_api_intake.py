@@ -167,6 +167,7 @@ def test_a_client_has_so_many_active_jobs_and_no_more(api: Api) -> None:
 
 # --- payloads -----------------------------------------------------------------------------
 
+CLIP_FACTS = {"width": 1280, "height": 720, "fps": 25, "frames": 50, "seconds": 2.0}
 OUTPUT_FLAWS: list[tuple[dict[str, Any], str, str]] = [
     ({"avatar_id": "avt_unknown"}, "/avatar_id", "there is no avatar avt_unknown"),
     ({"avatar_id": 7}, "/avatar_id", "must be a string"),
@@ -186,6 +187,9 @@ OUTPUT_FLAWS: list[tuple[dict[str, Any], str, str]] = [
     ({"script": {"brief": "a" * 2001}}, "/script/brief", "has 2001 characters"),
     ({"script": {"brief": "Tea", "duration_s": 4.9}}, "/script/duration_s", "between 5 and 300"),
     ({"script": {"brief": "Tea", "duration_s": "30"}}, "/script/duration_s", "must be a number"),
+    ({"script": {"text": "Hallo.", "language": "de"}}, "/script/language", "de is not spoken here; known are en"),
+    ({"script": {"text": "Hello.", "language": "English"}}, "/script/language", "a BCP 47 tag such as en"),
+    ({"script": {"text": "Hello.", "language": None}}, "/script/language", "must not be null"),
     ({"scenes": {"mode": "both"}}, "/scenes/mode", '"multi", "single"'),
     ({"scenes": {"max": 0}}, "/scenes/max", "between 1 and 50"),
     ({"scenes": {"max": 51}}, "/scenes/max", "between 1 and 50"),
@@ -302,6 +306,46 @@ def test_assets_and_avatars_of_others_do_not_exist(api: Api) -> None:
     avatar = api.avatar("other").id
     response = api.product.post("/v1/outputs", payload("output.generate/1", avatar_id=avatar))
     assert flaws(response) == {"/avatar_id": f"there is no avatar {avatar}"}
+
+
+def test_an_approved_asset_stands_for_what_its_step_would_make(api: Api) -> None:
+    picture = api.photo()
+    clip = api.asset(kind="clip", media_type="video/mp4", facts=CLIP_FACTS)
+    approved = {"scene/2/background": picture.id, "scene/1/lip_sync": clip.id}
+    response = api.product.post("/v1/outputs", api.output_payload(approved_assets=approved))
+    assert response.status_code == 202
+    with api.database.transaction() as session:
+        given = session.get_one(Job, response.json["id"]).request["given"]
+    assert given["scene/2/background"]["image"]["sha256"] == picture.sha256
+    footage = given["scene/1/lip_sync"]["footage"]
+    assert (footage["video"]["id"], footage["frames"], footage["seconds"]) == (clip.id, 50, 2.0)
+
+
+def test_an_approved_asset_must_be_there_and_fit(api: Api) -> None:
+    theirs, sample = api.photo("other"), api.asset(kind="voice_sample", media_type="audio/wav")
+    small = api.asset(kind="clip", media_type="video/mp4", facts=CLIP_FACTS | {"width": 640, "height": 360})
+    approved = {
+        "scene/1/background": theirs.id,
+        "scene/2/background": sample.id,
+        "scene/3/lip_sync": small.id,
+        "scene/4/lip_sync": sample.id,
+        "scene/5/lip_sync": api.asset(kind="clip", media_type="video/mp4", facts={}).id,
+    }
+    sent = api.output_payload(approved_assets=approved)
+    before = api.rows()
+    response = api.product.post("/v1/outputs", sent)
+    assert flaws(response) == {
+        "/approved_assets/scene~11~1background": f"there is no asset {theirs.id}",
+        "/approved_assets/scene~12~1background": f"{sample.id} is a voice_sample; a background is a picture",
+        "/approved_assets/scene~13~1lip_sync": f"{small.id} is 640×360 at 25 fps; the output is 1280×720 at 25",
+        "/approved_assets/scene~14~1lip_sync": (
+            f"{sample.id} is a voice_sample; a scene's video is a clip that an earlier job made"
+        ),
+        "/approved_assets/scene~15~1lip_sync": (
+            f"{approved['scene/5/lip_sync']} was never measured; take a clip that an earlier job made"
+        ),
+    }
+    assert api.rows() == before
 
 
 def test_a_voice_sample_is_no_photo(api: Api) -> None:

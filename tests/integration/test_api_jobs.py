@@ -1,17 +1,24 @@
 """Jobs as their clients see them."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import opentimelineio
 import pytest
 
 from db import ids
 from db.models import Event, Job, Record
+from pipeline.disclosure import disclosure
+from pipeline.frame import Frame
 from pipeline.routes import plan
 from tests import factories
 from tests.api import SECRET, Api, code, flaws
 from webapp.door import NAME
+from webapp.otio import MEDIA_TYPE as OTIO
+
+TIMELINE = b'{"version": 1, "fps": 25, "captions": [{"start_s": 0.12, "end_s": 0.9, "text": "Hello."}]}'
 
 
 def stored(api: Api, tmp_path: Path, content: bytes, *, kind: str, media_type: str) -> dict[str, object]:
@@ -32,7 +39,7 @@ def film(api: Api, tmp_path: Path) -> Job:
             "vtt": stored(api, tmp_path, b"WEBVTT\n", kind="vtt", media_type="text/vtt"),
             "srt": stored(api, tmp_path, b"1\n", kind="srt", media_type="application/x-subrip"),
         },
-        "timeline": stored(api, tmp_path, b'{"version": 1}', kind="timeline", media_type="application/json"),
+        "timeline": stored(api, tmp_path, TIMELINE, kind="timeline", media_type="application/json"),
         "duration_s": 4.2,
         "width": 1280,
         "height": 720,
@@ -48,6 +55,7 @@ def film(api: Api, tmp_path: Path) -> Job:
                 "video": factories.asset_json("clip", media_type="video/mp4"),
             }
         ],
+        "disclosure": asdict(disclosure(Frame(1280, 720, 25))),
     }
     job: Job = factories.JobFactory.build(status="completed", progress=1.0, result=result, scenes=1)
     api.add(job)
@@ -341,11 +349,12 @@ def test_a_job_that_ended_cannot_be_cancelled(api: Api, status: str) -> None:
 @pytest.mark.parametrize(
     ("query", "content", "media_type"),
     [
-        ("", b'{"version": 1}', "application/json"),
-        ("?format=json", b'{"version": 1}', "application/json"),
+        ("", TIMELINE, "application/json"),
+        ("?format=json", TIMELINE, "application/json"),
         ("?format=vtt", b"WEBVTT\n", "text/vtt; charset=utf-8"),
         ("?format=srt", b"1\n", "application/x-subrip"),
     ],
+    ids=["default", "json", "vtt", "srt"],
 )
 def test_the_timeline_in_each_format(api: Api, film: Job, query: str, content: bytes, media_type: str) -> None:
     response = api.product.get(f"/v1/jobs/{film.id}/timeline{query}")
@@ -353,10 +362,25 @@ def test_the_timeline_in_each_format(api: Api, film: Job, query: str, content: b
     assert response.headers["Content-Type"] == media_type
 
 
-def test_a_format_that_is_not_offered_yet(api: Api, film: Job) -> None:
+def test_an_editing_program_gets_addresses_that_stay_true_and_open_nothing(api: Api, film: Job) -> None:
     response = api.product.get(f"/v1/jobs/{film.id}/timeline?format=otio")
-    assert (response.status_code, code(response)) == (422, "not_offered")
-    assert response.get_json(force=True)["offered"] == ["json", "vtt", "srt"]
+    assert (response.status_code, response.headers["Content-Type"]) == (200, OTIO)
+    assert f'filename="{film.id}.otio"' in response.headers["Content-Disposition"]
+    [picture, sound] = opentimelineio.adapters.read_from_string(response.text, "otio_json").tracks
+    [clip] = picture
+    assert (clip.duration().to_frames(), len(sound)) == (105, 1)
+    address = clip.media_reference.target_url
+    assert address == f"http://localhost/v1/assets/{(film.result or {})['scenes'][0]['video']['id']}/content"
+    assert "signature" not in response.text
+    tag = {"If-None-Match": response.headers["ETag"]}
+    assert api.product.get(f"/v1/jobs/{film.id}/timeline?format=otio", headers=tag).status_code == 304
+    assert api.other.get(f"/v1/jobs/{film.id}/timeline?format=otio").status_code == 404
+
+
+def test_a_format_that_is_not_offered(api: Api, film: Job) -> None:
+    response = api.product.get(f"/v1/jobs/{film.id}/timeline?format=edl")
+    assert (response.status_code, code(response)) == (422, "parameter_invalid")
+    assert flaws(response) == {"format": 'must be one of "json", "otio", "vtt", "srt"'}
 
 
 def test_no_timeline_before_the_end(api: Api) -> None:

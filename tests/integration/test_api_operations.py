@@ -18,8 +18,9 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
-from db import ids
+from db import events, ids
 from db.database import Database
+from db.models import Job
 from schemas.contracts import CONTRACTS
 from tests import factories
 from tests.api import Api, Caller, code, picture, serve
@@ -303,6 +304,28 @@ def test_answers_are_as_documented(api: Api, document: dict[str, Any]) -> None:
     }
     for schema, answer in answers.items():
         assert list(errors(document, schema, answer)) == [], schema
+
+
+def test_answers_about_what_was_deleted_are_as_documented(api: Api, document: dict[str, Any]) -> None:
+    avatar = api.avatar()
+    told = {"job_id": avatar.job_id, "kind": "avatar", "route": "avatar_creation", "status": "failed", "progress": 0.5}
+    api.add(
+        factories.RecordFactory.build(job_id=avatar.job_id, input={"photos": "snapshot/photos"}, output={"x": "y"}),
+        factories.EventFactory.build(
+            job_id=avatar.job_id, data=events.data(Job(), 1, stage=None, label=None, metadata={}) | told
+        ),
+    )
+    asset = api.photo()
+    answers = {
+        "TracedAsset": api.product.get(f"/v1/assets/{asset.id}?lineage=full"),
+        "DeletedAvatar": api.product._ask("DELETE", f"/v1/avatars/{avatar.id}"),
+        "Job": api.product.get(f"/v1/jobs/{avatar.job_id}"),
+        "StepList": api.product.get(f"/v1/jobs/{avatar.job_id}/stages"),
+        "EventList": api.product.get(f"/v1/jobs/{avatar.job_id}/events"),
+        "Problem": api.product._ask("DELETE", f"/v1/avatars/{avatar.id}"),
+    }
+    for schema, answer in answers.items():
+        assert list(errors(document, schema, answer.get_json(force=True))) == [], schema
 
 
 def test_every_problem_type_leads_to_its_meaning(api: Api) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from db.database import Database
 from db.models import Job
 from db.overview import attempts
 from pipeline.state import FINAL
+from tasks.course import CROWDED_S
 from tests import inline, processes
 from tests.instant import BEYOND_JSON
 from tests.processes import Process, eventually
@@ -122,6 +124,10 @@ def test_one_scene_and_fifty_both_end(running: Running, scenes: int) -> None:
     assert job.status == "completed"
     assert job.result is not None
     assert [scene["index"] for scene in job.result["scenes"]] == list(range(1, scenes + 1))
+    said = job.result["disclosure"]
+    assert said["digital_source_type"].startswith("http://cv.iptc.org/newscodes/digitalsourcetype/")
+    assert "synthetic" in said["statement"]
+    assert said["label"] == "AI-generated"
 
 
 def test_a_failing_scene_fails_the_job_and_harms_nobody_else(running: Running) -> None:
@@ -163,8 +169,7 @@ def test_a_killed_pool_child_does_not_hold_up_the_job(running: Running) -> None:
 def test_cancelling_stops_what_runs(running: Running) -> None:
     job_id = running.submit(["sleep 60"])
     running.under_way(job_id, "scene/1/speech")
-    with running.database.transaction() as session:
-        jobs.cancel(session, job_id, client=inline.CLIENT)
+    running.database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
     eventually(
         lambda: inline.rows(running.database, job_id)["scene/1/speech"].status == "cancelled",
         within=15,
@@ -218,6 +223,43 @@ def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(runn
     app.close()
     assert running.ended(job_id).status == "completed"
     assert inline.rows(running.database, job_id)["scene/1/speech"].attempt == 1
+
+
+def test_a_scenes_branches_run_side_by_side_while_nobody_waits(running: Running) -> None:
+    job_id = running.submit(["sleep 3"])
+    running.under_way(job_id, "scene/1/speech")
+    eventually(
+        lambda: inline.rows(running.database, job_id)["scene/1/background"].status == "succeeded",
+        within=2.5,
+        what="the background is there before the speech",
+    )
+    assert running.ended(job_id).status == "completed"
+
+
+def lies_in_the_queue(app: Celery) -> None:
+    """A message does, for long enough to show that every worker is busy."""
+    with app.connection_for_read() as connection:
+        avatar = Queue("avatar", channel=connection.default_channel)
+        eventually(lambda: avatar.queue_declare(passive=True).message_count, within=20, what="a message is there")
+    end = monotonic() + 2 * CROWDED_S
+    eventually(lambda: monotonic() > end, within=5, what="it has lain for a while")
+
+
+def test_what_a_worker_keeps_back_is_sent_when_its_own_branch_cannot_go_on(running: Running, broker_url: str) -> None:
+    """The speech waits for its next try; the background need not."""
+    app = Celery("tests", broker=broker_url, set_as_current=False)
+    running.leave(app)
+    job_id = running.submit(["raise MemoryError"])
+    lies_in_the_queue(app)
+    running.serve_again(app)
+    eventually(lambda: "scene/1/background" in inline.rows(running.database, job_id), within=20, what="it has scenes")
+    eventually(
+        lambda: inline.rows(running.database, job_id)["scene/1/background"].status == "succeeded",
+        within=10,
+        what="the background is there although the speech waits",
+    )
+    assert running.ended(job_id, within=40).status == "failed"
+    app.close()
 
 
 def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_url: str, tmp_path: Path) -> None:

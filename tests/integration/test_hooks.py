@@ -171,8 +171,7 @@ def test_a_request_that_nobody_knows_is_answered_quietly(bench: Bench) -> None:
 
 def test_a_job_that_was_cancelled_stays_so(bench: Bench) -> None:
     request_id = bench.wait()
-    with bench.api.database.transaction() as session:
-        jobs.cancel(session, bench.job_id, client=inline.CLIENT)
+    bench.api.database.in_turn(lambda connection: jobs.cancel(connection, bench.job_id, client=inline.CLIENT))
     assert bench.post(bench.fal.hook(request_id)).status_code == 200
     assert not bench.due()
 

@@ -169,6 +169,9 @@ class Bench:
     def wait(self, held: Claim, wait: Wait) -> None:
         assert inline.record(self.database, held, wait, message={"task": "speech"})
 
+    def cancel(self) -> None:
+        self.database.in_turn(lambda connection: jobs.cancel(connection, self.job_id, client=inline.CLIENT))
+
     def decide(self, verb: Callable[..., None], *arguments: Any, **options: Any) -> None:
         with self.database.transaction() as session:
             verb(session, *arguments, **options)
@@ -333,7 +336,7 @@ def test_work_that_outlasts_its_deadline_is_given_up_and_its_slot_kept_until_it_
 
 def test_a_cancelled_job_sends_nothing_more(bench: Bench) -> None:
     held = bench.claim()
-    bench.decide(jobs.cancel, bench.job_id, client=inline.CLIENT)
+    bench.cancel()
     with pytest.raises(NotYet):
         bench.enter(Buying, held=held)
     assert SHOP.charged == []
@@ -370,7 +373,7 @@ def test_a_late_success_of_a_cancelled_job_is_kept_and_booked_as_waste(bench: Be
     operation = Buying(assets, Vendor("shop"))
     call = ledger.open(operation, Order("hello"))
     answer = operation.submit(Order("hello"), call.reference)
-    bench.decide(jobs.cancel, bench.job_id, client=inline.CLIENT)
+    bench.cancel()
     ledger.succeeded(call, answer)
     assert bench.call().wasted == bench.job().cost == Decimal("0.25")
     with bench.database.transaction() as session:
@@ -454,7 +457,7 @@ def test_calls_of_an_ended_job_are_found_once_their_sender_must_be_gone(bench: B
     bench.wait(held, waits.value.wait)
     with bench.database.transaction() as session:
         assert calls.orphans(session) == []
-    bench.decide(jobs.cancel, bench.job_id, client=inline.CLIENT)
+    bench.cancel()
     with bench.database.transaction() as session:
         (orphan,) = calls.orphans(session)
         assert orphan.ticket == Ticket("job-1", {"status": "http://shop/1"})
@@ -466,7 +469,7 @@ def test_the_call_of_a_step_that_ends_after_its_job_is_looked_at_soon(bench: Ben
     held = bench.claim()
     assets = StepAssets(bench.house.storage)
     StepLedger(bench.house, held, assets).open(Ordering(assets, Vendor("shop")), Order("hello"))
-    bench.decide(jobs.cancel, bench.job_id, client=inline.CLIENT)
+    bench.cancel()
     with bench.database.transaction() as session:
         session.execute(text("UPDATE provider_calls SET look_at = now() + interval '1 hour'"))  # opened just before
     assert inline.record(bench.database, held, Cancelled())

@@ -196,8 +196,8 @@ def test_what_the_sweeper_reads_does_not_grow_with_what_is_pending(database: Dat
     with database.transaction() as session:
         pending(session, "dead", jobs=400, events=4)
         pending(session, "shop", jobs=1, events=1)
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE"))
+    with database.transaction() as session:
+        session.execute(text("ANALYZE"))
     read = rows_read(database, outbox.OVERDUE)
     assert read < 50
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from time import perf_counter
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DataError
 
-from db import calls, claims, jobs, outbox, records, turns
+from db import assets, calls, claims, jobs, outbox, records, turns
 from db.claims import Claim, Hold, Message, Verdict
 from db.database import Database
 from db.events import story
@@ -23,10 +26,13 @@ from pipeline.assets import Asset
 from pipeline.graph import steps
 from pipeline.outcome import Again, Cancelled, Done, Error, Failed, Wait
 from pipeline.ports import Identity, Neutral, Utterance
+from pipeline.stages.background import Background
 from pipeline.stages.script import Script
 from pipeline.stages.storyboard import Line, Scene, Setting, Shot, Storyboard
+from schemas import records as codec
 from tests import inline
 from tests.instant import Instant
+from tests.processes import eventually
 from tests.servers.postgres import PrivatePostgres
 
 ASSET = Asset("ast_x", "any", "image/png", 3, "1" * 64)
@@ -89,6 +95,19 @@ def test_of_many_simultaneous_claims_one_wins(database: Database, job_id: str) -
 def test_a_step_waits_for_what_it_reads(database: Database, job_id: str) -> None:
     number = begin(database, job_id)
     assert inline.claim(database, job_id, "storyboard", number) is Verdict.EARLY
+
+
+def test_a_request_of_an_older_version_lacks_what_was_added_since(database: Database, job_id: str) -> None:
+    with database.transaction() as session:
+        session.execute(text("UPDATE jobs SET request = (request::jsonb - 'poses' - 'b_roll')"))
+    number = begin(database, job_id)
+    for step in ("load_identity", "script"):
+        held = inline.claim(database, job_id, step, number)
+        assert isinstance(held, Claim)
+        inline.record(database, held, Done(perform(held)))
+    board = inline.claim(database, job_id, "storyboard", number)
+    assert isinstance(board, Claim)
+    assert (board.inputs["poses"], board.inputs["b_roll"]) == (None, None)
 
 
 def test_a_redelivered_message_takes_over_at_once_and_the_late_loser_changes_nothing(
@@ -229,10 +248,14 @@ def test_a_live_holder_keeps_its_step_whatever_the_broker_gives_again(database: 
     assert isinstance(first, Claim)
     assert inline.claim(database, job_id, "load_identity", number, **asked) is Verdict.HELD
     assert inline.claim(database, job_id, "load_identity", number) is Verdict.STALE
-    life.release()
-    second = inline.claim(database, job_id, "load_identity", number, **asked)
-    assert isinstance(second, Claim)
+    life.release()  # the server needs a moment to see it
+    second = eventually(lambda: _claimed(database, job_id, number, asked), within=5, what="the step is free")
     assert (second.attempt, second.recovered) == (2, True)
+
+
+def _claimed(database: Database, job_id: str, number: int, asked: dict[str, Any]) -> Claim | None:
+    found = inline.claim(database, job_id, "load_identity", number, **asked)
+    return found if isinstance(found, Claim) else None
 
 
 def test_a_dead_holder_leaves_its_step_to_any_message(database: Database, job_id: str) -> None:
@@ -247,8 +270,8 @@ def test_who_suspects_a_loss_sends_the_step_of_a_dead_holder_at_once(database: D
     assert life.hold()
     assert isinstance(inline.claim(database, job_id, "load_identity", number, life=life.number), Claim)
     assert inline.advance(database, job_id).launch is None
-    life.release()
-    again = inline.advance(database, job_id).launch
+    life.release()  # the server needs a moment to see it
+    again = eventually(lambda: inline.advance(database, job_id).launch, within=5, what="the step is sent again")
     assert again is not None
     assert next(steps(again.tree)).key == "load_identity"
 
@@ -273,17 +296,64 @@ def test_a_connection_that_has_prepared_something_else_is_not_used_again(databas
     with database.transaction() as session:
         session.connection().info["prepared"].clear()  # as after an interruption between the server's word and ours
     asked = Message(job_id, "load_identity", number, "task-1", "a", redelivered=False)
-    assert isinstance(database.patiently(lambda session: claims.claim(session, asked)), Claim)
+    assert isinstance(database.in_turn(lambda connection: claims.claim(connection, asked)), Claim)
 
 
 def test_every_prepared_statement_means_something_to_the_server(database: Database) -> None:
-    modules = (calls, claims, jobs, outbox, records, turns)
+    modules = (assets, calls, claims, jobs, outbox, records, turns)
     found = {each for module in modules for each in vars(module).values() if isinstance(each, Statement)}
     assert {"lock_job", "run_step", "succeed_step", "tell"} <= {each.name for each in found}
     assert len({each.name for each in found}) == len(found)
     with database.transaction() as session:
         for each in found:
             session.connection().exec_driver_sql(each.preparation)
+
+
+def test_a_turn_sees_what_the_turn_that_it_waited_for_has_written(database: Database, job_id: str) -> None:
+    begin(database, job_id)
+    waiting = Event()
+
+    def second(connection: Connection) -> str:
+        waiting.set()
+        with turns.turn(connection, job_id, "load_identity") as job:
+            assert job is not None
+            return f"{job.seen['load_identity'].status}, {job.progress}"
+
+    def first(connection: Connection) -> str:
+        with turns.turn(connection, job_id, "load_identity") as job:
+            assert job is not None
+            other = pool.submit(database.in_turn, second)
+            assert waiting.wait(5)
+            eventually(lambda: waiting_for_locks(database) == 1, within=5, what="the other waits for the lock")
+            job.progress = 0.5
+            job.touch()
+            job.later("UPDATE records SET status = 'reused' WHERE step = 'load_identity'", {})
+        return other.result()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert database.in_turn(first) == "reused, 0.5"
+
+
+def waiting_for_locks(database: Database) -> int:
+    """How many connections to this database wait for a lock."""
+    with database.transaction() as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return session.scalar(text(query)) or 0
+
+
+def test_a_turn_that_breaks_has_changed_nothing_and_holds_nothing(database: Database, job_id: str) -> None:
+    before = inline.job(database, job_id)
+
+    def broken(connection: Connection) -> None:
+        with turns.turn(connection, job_id) as job:
+            assert job is not None
+            job.ask("UPDATE jobs SET progress = 0.5 WHERE id = %(job)s", {"job": job_id})
+            job.later("SELECT 1 / 0", {})
+
+    with pytest.raises(DataError):
+        database.in_turn(broken)
+    assert inline.job(database, job_id).progress == before.progress
+    assert isinstance(inline.claim(database, job_id, "load_identity", begin(database, job_id)), Claim)
 
 
 def test_a_step_that_was_lost_once_travels_alone(database: Database, job_id: str) -> None:
@@ -318,8 +388,7 @@ def test_after_the_server_was_started_anew_the_lease_decides() -> None:
 def test_a_claim_that_always_breaks_fails_the_job(database: Database, job_id: str) -> None:
     asked = Message(job_id, "load_identity", begin(database, job_id), "task-1", "a", redelivered=False)
     for _ in range(3):
-        with database.transaction() as session:
-            claims.stumble(session, asked)
+        database.in_turn(lambda connection: claims.stumble(connection, asked))
     job = inline.job(database, job_id)
     assert job.error is not None
     assert (job.status, job.error["code"], job.error["stage"]) == ("failed", "internal_error", "load_identity")
@@ -330,7 +399,7 @@ def test_who_works_for_a_cancelled_job_is_told(database: Database, job_id: str) 
     assert isinstance(held, Claim)
     with database.transaction() as session:
         assert claims.renew(session, held) is Hold.KEPT
-        jobs.cancel(session, job_id, client=inline.CLIENT)
+    database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
     with database.transaction() as session:
         assert claims.renew(session, held) is Hold.ENDED
     assert inline.record(database, held, Cancelled())
@@ -341,8 +410,8 @@ def test_who_works_for_a_cancelled_job_is_told(database: Database, job_id: str) 
 
 def test_a_step_of_a_cancelled_job_does_not_seem_to_run_for_ever(database: Database, job_id: str) -> None:
     inline.claim(database, job_id, "load_identity", begin(database, job_id))
+    database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
     with database.transaction() as session:
-        jobs.cancel(session, job_id, client=inline.CLIENT)
         assert claims.abandon(session) == 0
         session.execute(text("UPDATE records SET lease_until = now() - interval '1 second' WHERE status = 'running'"))
     with database.transaction() as session:
@@ -506,6 +575,33 @@ def test_a_job_runs_to_its_result(database: Database) -> None:
     job = inline.job(database, job_id)
     assert (job.status, job.progress, job.scenes) == ("completed", 1.0, 2)
     assert {row.status for row in inline.rows(database, job_id).values()} == {"succeeded"}
+
+
+def test_what_is_given_is_taken_and_not_made(database: Database) -> None:
+    asked = inline.output_request("avt_x", text="Never spoken.")
+    board = Storyboard(tuple(Scene(n, Line(f"Line {n}."), Setting("office"), Shot("wide")) for n in (1, 2)))
+    given = {
+        "script": Script("Line 1. Line 2.", "given"),
+        "storyboard": board,
+        "scene/2/background": Background(ASSET),
+    }
+    request = replace(asked, given={step: codec.dump(output) for step, output in given.items()})
+    job_id = inline.accept(database, request)
+    made: list[str] = []
+
+    def noted(held: Claim) -> Any:
+        made.append(held.step.key)
+        return perform(held)
+
+    inline.run(database, job_id, noted)
+    rows = inline.rows(database, job_id)
+    assert inline.job(database, job_id).status == "completed"
+    assert {step: (rows[step].status, rows[step].attempt, rows[step].output) for step in given} == {
+        step: ("skipped", 0, codec.dump(output)) for step, output in given.items()
+    }
+    assert rows["scene/2/background"].input == {"given": "snapshot/given/scene/2/background"}
+    assert not given.keys() & set(made)
+    assert {"scene/1/background", "scene/1/speech", "scene/2/speech", "scene/2/lip_sync", "publish"} <= set(made)
 
 
 def test_a_job_resumes_where_its_records_end(database: Database, job_id: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import ProviderMissing
 from pipeline.ports import CAPABILITIES
 from pipeline.settings import Settings
+from pipeline.snapshots import Language
 from providers.catalogue import Catalogue
 from providers.local import ADAPTERS
 from tests.shelf import FolderStore
@@ -51,6 +52,21 @@ def test_a_capability_for_which_nobody_is_set_up_is_missing(tmp_path: Path) -> N
         catalogue().candidates("voice_cloning", FolderStore(tmp_path), LEDGER)
 
 
-def test_the_local_family_offers_every_capability_but_the_cloning_of_voices() -> None:
-    assert set(CAPABILITIES) - set(ADAPTERS) == {"voice_cloning"}
+def test_the_local_family_offers_every_capability() -> None:
+    assert set(CAPABILITIES) == set(ADAPTERS)
     assert catalogue(**dict.fromkeys(ADAPTERS, ("local",))).problems() == {}
+
+
+def test_the_languages_are_those_that_every_voice_speaks_who_may_have_to_serve() -> None:
+    assert catalogue(speech=("local",)).languages() == ("en",)
+    assert {"en", "de", "ja"} <= set(catalogue(speech=("elevenlabs",)).languages())
+    assert catalogue(speech=("elevenlabs", "local")).languages() == ("en",)
+    assert catalogue(speech=("nobody",)).languages() == ("en",)
+    assert catalogue().languages() == ("en",)
+
+
+def test_a_language_is_spoken_where_it_is_without_its_region() -> None:
+    assert Language("en-GB").spoken(("en",))
+    assert Language("PT-br").spoken(("en", "pt-BR"))
+    assert not Language("pt").spoken(("pt-BR",))
+    assert not Language("de").spoken(("en",))

@@ -1,9 +1,11 @@
 """Settings: all that is wrong at once, and never a value."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from pipeline.settings import Certificate
 from schemas.environment import SettingsInvalid, read
 
 KEY = "k" * 40
@@ -77,3 +79,17 @@ def test_no_secret_shows_in_the_settings() -> None:
 
 def test_hosts_are_compared_in_lower_case() -> None:
     assert read({**GOOD, "LIKENESS_MEDIA_HOSTS": "CDN.example, *"}).media_hosts == ("cdn.example", "*")
+
+
+def test_a_certificate_to_sign_with_is_two_files_that_can_be_read(tmp_path: Path) -> None:
+    names = ("LIKENESS_C2PA_CERTIFICATE", "LIKENESS_C2PA_KEY")
+    files = {name: str(tmp_path / name) for name in names}
+    assert read(GOOD).certificate is None
+    with pytest.raises(SettingsInvalid) as found:
+        read(GOOD | files)
+    assert [line.split()[0] for line in str(found.value).splitlines()] == list(names)
+    for file in files.values():
+        Path(file).write_text("-----BEGIN")
+    assert read(GOOD | files).certificate == Certificate(*files.values())
+    with pytest.raises(SettingsInvalid, match="LIKENESS_C2PA_KEY is not set"):
+        read(GOOD | {names[0]: files[names[0]]})

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.timeline import LINE_CHARACTERS, LONGEST_S, Cue, Word, cues, shift, spans
+from pipeline.timeline import LEAD_S, LINE_CHARACTERS, LONGEST_S, READ_CPS, Cue, Word, cues, moment, shift, spans
 
 
 def spoken(text: str, *, pace: float = 0.3, pause_after: dict[int, float] | None = None) -> list[Word]:
@@ -39,8 +39,8 @@ def test_any_speech_becomes_readable_cues(words: list[Word]) -> None:
     for cue in made:
         assert 1 <= len(cue.lines) <= 2
         assert all(len(line) == 1 or len(" ".join(w.text for w in line)) <= LINE_CHARACTERS for line in cue.lines)
-        assert cue.start == cue.words[0].start
-        assert cue.end <= max(cue.start + LONGEST_S, cue.words[-1].end) + 0.001
+        assert cue.words[0].start - LEAD_S - 0.0001 <= cue.start <= cue.words[0].start
+        assert cue.end <= max(cue.words[0].start + LONGEST_S, cue.words[-1].end) + 0.001
     for before, after in pairwise(made):
         assert before.end <= after.start + 0.0001
         silence = after.start - before.words[-1].end
@@ -96,6 +96,49 @@ def test_a_shifted_cue_is_the_same_later() -> None:
     assert shift(cue, 10.0) == Cue(((Word("Hi", 10.1, 10.4),),), 10.1, 10.9)
 
 
+def speed(cue: Cue) -> float:
+    return len(cue.text) / (cue.end - cue.start)
+
+
+@given(
+    st.lists(st.from_regex(r"[a-z]{1,12}[.,?]?", fullmatch=True), min_size=1, max_size=80),
+    st.floats(8, 16),
+)
+@settings(max_examples=150, deadline=None)
+def test_speech_at_an_ordinary_pace_can_be_read(texts: list[str], pace: float) -> None:
+    """Without a pause from the first word to the last."""
+    words, clock = [], 0.0
+    for text in texts:
+        end = clock + (len(text) + 1) / pace
+        words.append(Word(text, clock, end))
+        clock = end
+    assert max(speed(cue) for cue in cues(words, until=clock + 0.5)) <= READ_CPS + 0.01
+
+
+def test_what_is_said_fast_lasts_into_the_silence_after_and_begins_in_that_before() -> None:
+    fast = spoken("Extraordinarily interesting demonstrations", pace=0.3)
+    [alone] = cues(fast, until=3.0)
+    assert (alone.start, speed(alone)) == (fast[0].start, 20.0)
+    [first, led, last] = cues(
+        spoken("Then. Extraordinarily interesting demonstrations. So", pace=0.35, pause_after={0: 1.0, 3: 0.9}),
+        until=4.0,
+    )
+    assert first.end <= led.start - 0.0799
+    assert led.start < led.words[0].start
+    assert speed(led) <= READ_CPS + 0.01
+    assert last.start == last.words[0].start
+
+
+def test_what_is_too_fast_in_any_case_takes_all_the_time_there_is() -> None:
+    words = spoken("Extraordinarily interesting demonstrations everywhere " * 4, pace=0.25)
+    made = cues(words, until=words[-1].end)
+    assert all(speed(cue) > READ_CPS for cue in made)
+    assert made[0].start == 0.0
+    assert all(after.start - before.end <= 0.0801 for before, after in pairwise(made))
+    assert made[-1].end == words[-1].end
+
+
 def test_scenes_follow_without_gaps() -> None:
-    assert spans([8.12, 0.04, 3.0]) == [(0.0, 8.12), (8.12, 8.16), (8.16, 11.16)]
+    assert spans([203, 1, 75]) == [(0, 203), (203, 204), (204, 279)]
     assert spans([]) == []
+    assert [moment(frame, 24) for frame in (0, 1, 24 * 3600 + 1)] == [0.0, 0.041667, 3600.041667]

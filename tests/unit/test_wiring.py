@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.graph import Node, each_scene, expand, find, gate, par, seq
+from pipeline.graph import Node, draw, each_scene, expand, find, gate, par, seq
 from pipeline.routes import GIVEN, ROUTES, STAGES, plan
 from pipeline.stage import Stage, stage
 from pipeline.wiring import Origin, RouteInvalid, check, onward, origins, predecessors
@@ -141,8 +141,9 @@ def test_every_stage_of_every_route_has_its_values() -> None:
         assert GIVEN[name]
 
 
-def test_a_scene_never_waits_for_another_scene() -> None:
-    made = plan("multi_scene", 3)
+@pytest.mark.parametrize("route", ["multi_scene", "pose_based", "b_roll"])
+def test_a_scene_never_waits_for_another_scene(route: str) -> None:
+    made = plan(route, 3)
     for key in made.steps:
         if key.startswith("scene/2/"):
             assert not any(other.startswith(("scene/1/", "scene/3/")) for other in made.predecessors[key])
@@ -159,9 +160,26 @@ def test_a_new_background_in_scene_two_touches_no_other_scene() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("route", "body", "read"),
+    [
+        ("single_scene", "[(speech | background) > lip_sync]", set()),
+        ("multi_scene", "[(speech | background) > lip_sync]", set()),
+        ("pose_based", "[(speech | background | pose) > lip_sync]", {"pose"}),
+        ("b_roll", "[(speech > b_roll | background | pose) > lip_sync]", {"pose", "b_roll"}),
+    ],
+)
+def test_what_each_route_makes_of_a_scene(route: str, body: str, read: set[str]) -> None:
+    ends = "load_identity > script > storyboard > each scene {} > stitch > enhance > publish"
+    assert draw(ROUTES[route]) == ends.format(body)
+    sources = plan(route, 2).origins["scene/2/lip_sync"]
+    assert {name for name in ("pose", "b_roll") if sources[name] is not None} == read
+
+
 def test_what_a_stage_is_called_is_what_the_contract_calls_it() -> None:
     avatar = "validate_images neutral_image character_sheet persist_identity"
-    output = "load_identity script storyboard speech background lip_sync stitch enhance publish"
-    contract = set(f"{avatar} {output}".split())
+    voice = "validate_voice clone_voice persist_voice"
+    output = "load_identity script storyboard speech background pose b_roll lip_sync stitch enhance publish"
+    contract = set(f"{avatar} {voice} {output}".split())
     assert set(STAGES) == contract
     assert all(isinstance(each, Stage) and each.label for each in STAGES.values())

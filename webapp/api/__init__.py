@@ -1,5 +1,12 @@
 """The public calls: a blueprint for each collection."""
 
-from webapp.api import assets, avatars, events, jobs, outputs
+from webapp.api import assets, avatars, events, jobs, outputs, voices
 
-BLUEPRINTS = (assets.blueprint, avatars.blueprint, outputs.blueprint, jobs.blueprint, events.blueprint)
+BLUEPRINTS = (
+    assets.blueprint,
+    avatars.blueprint,
+    voices.blueprint,
+    outputs.blueprint,
+    jobs.blueprint,
+    events.blueprint,
+)

@@ -7,12 +7,12 @@ from flask import Response, g
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from db import assets, ids
-from db.assets import NewAsset
+from db import assets, files, ids
+from db.assets import Graph, NewAsset
 from db.models import AssetRow
 from pipeline.assets import Asset
 from providers.storage import StorageUnusable
-from schemas.assets import PHOTO, AssetSchema, TracedAsset
+from schemas.assets import MOST_RELATED, PHOTO, AssetQuery, AssetSchema, TracedAsset
 from webapp.door import client, door, in_transaction, links
 from webapp.download import stream
 from webapp.errors import NotFound
@@ -27,14 +27,15 @@ blueprint = Blueprint("assets", __name__, url_prefix="/v1/assets", description="
 @blueprint.doc(**UPLOAD)
 @blueprint.response(201, AssetSchema, example=PHOTO)
 def upload() -> Any:
-    """Upload a photo or a voice sample
+    """Upload a photo, a video or a voice sample
 
     What the file is, its bytes decide: a name and a media type that come with it count for nothing.
     """
     with received(door().settings.max_upload_bytes) as file:
         media = identify(file)
-        sha256, size = _kept(file)
-    asset = Asset(ids.new("ast"), media.kind, media.media_type, size, sha256)
+        asset_id = ids.new("ast")
+        sha256, size = _kept(file, asset_id)
+    asset = Asset(asset_id, media.kind, media.media_type, size, sha256)
     owner = client().name
 
     def work(session: Session) -> dict[str, Any]:
@@ -47,17 +48,24 @@ def upload() -> Any:
 
 
 @blueprint.route("/<id:asset_id>")
+@blueprint.arguments(AssetQuery, location="query", unknown=None)
 @blueprint.response(200, TracedAsset)
-def show(asset_id: str) -> Any:
-    """Show an asset, its lineage, and a link to its bytes"""
+def show(query: dict[str, str], asset_id: str) -> Any:
+    """Show an asset, its lineage, and a link to its bytes
+
+    `made_from` and `made_into` are one step both ways; `lineage=full` adds the whole graph.
+    """
+    owner = client().name
 
     def work(session: Session) -> dict[str, Any] | None:
-        row = assets.find(session, asset_id, client=client().name)
+        row = assets.find(session, asset_id, client=owner)
         if row is None:
             return None
-        lineage = assets.lineage(session, asset_id)
-        made_by = {"job_id": row.job_id, "step": row.step, "attempt": row.attempt}
-        return _shown(row) | made_by | {"made_from": lineage.made_from, "made_into": lineage.made_into}
+        near = assets.lineage(session, asset_id)
+        found = _shown(row) | _made_by(row) | {"made_from": near.made_from, "made_into": near.made_into}
+        if query.get("lineage"):
+            found["lineage"] = _graph(assets.graph(session, asset_id, client=owner, most=MOST_RELATED))
+        return found
 
     if found := in_transaction(work):
         return found
@@ -97,11 +105,27 @@ def content(asset_id: str) -> Response:
     return stream(row.id, sha256=row.sha256, size=row.bytes, media_type=row.media_type)
 
 
-def _kept(file: Path) -> tuple[str, int]:
+def _kept(file: Path, asset_id: str) -> tuple[str, int]:
+    def hold(sha256: str) -> None:
+        in_transaction(lambda session: files.hold(session, asset_id, sha256))
+
     try:
-        return door().storage.put(file)
+        return door().storage.put(file, before=hold)
     except OSError as error:  # the disk is full, the bucket is away
         raise StorageUnusable(f"an upload could not be kept: {type(error).__name__}") from error
+
+
+def _graph(found: Graph) -> dict[str, Any]:
+    nodes = [
+        {"id": row.id, "kind": row.kind, "media_type": row.media_type, "created_at": row.created_at} | _made_by(row)
+        for row in found.nodes
+    ]
+    edges = [{"source": source, "made": made} for source, made in found.edges]
+    return {"nodes": nodes, "edges": edges, "truncated": found.truncated}
+
+
+def _made_by(row: AssetRow) -> dict[str, Any]:
+    return {"job_id": row.job_id, "step": row.step, "attempt": row.attempt}
 
 
 def _shown(row: AssetRow) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Jobs: looking at them, and stopping them."""
 
+import json
 from typing import Any
 
 from flask import Response
@@ -12,13 +13,15 @@ from db.models import Job
 from pipeline.state import FINAL, JobStatus
 from schemas.events import EventList
 from schemas.jobs import EXAMPLE, JobPage, JobQuery, JobSchema, StepList, TimelineQuery
-from webapp.door import client, in_transaction
-from webapp.download import stream
-from webapp.errors import NotFound, NotOfferedYet, StateClash
+from schemas.timeline import TimelineSchema
+from webapp.door import client, door, in_transaction, in_turn, links
+from webapp.download import stream, whole
+from webapp.errors import NotFound, StateClash
 from webapp.job import present, present_event, present_step
 from webapp.openapi import FILE
+from webapp.otio import MEDIA_TYPE as OTIO
+from webapp.otio import otio
 
-FORMATS = ("json", "vtt", "srt")
 STOPPABLE = [status.value for status in JobStatus if status not in FINAL]
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs", description="Requests being served.")
@@ -100,13 +103,11 @@ def cancel(job_id: str) -> Any:
     """
 
     def work(session: Session) -> dict[str, Any]:
-        job = jobs.cancel(session, job_id, client=client().name)
-        if job is None:
-            raise NotFound("job", job_id)
-        session.refresh(job)  # its times were set by the database
-        return present(session, [job])[0]
+        return present(session, [owned(session, job_id)])[0]
 
+    owner = client().name
     try:
+        in_turn(lambda connection: jobs.cancel(connection, job_id, client=owner))
         return in_transaction(work)
     except JobEnded as error:
         raise StateClash(
@@ -119,20 +120,20 @@ def cancel(job_id: str) -> Any:
 
 @blueprint.route("/<id:job_id>/timeline")
 @blueprint.arguments(TimelineQuery, location="query", unknown=None)
-@blueprint.response(200, FILE, description="The file.", content_type="application/json")
+@blueprint.response(200, TimelineSchema, description="The file.")
 @blueprint.alt_response(200, schema=FILE, content_type="text/vtt", success=True)
 @blueprint.alt_response(200, schema=FILE, content_type="application/x-subrip", success=True)
+@blueprint.alt_response(200, schema=FILE, content_type=OTIO, success=True)
 def timeline(query: dict[str, str], job_id: str) -> Response:
     """Download the media timeline of a completed output
 
-    `json`: scenes and captions on one measured clock; `vtt`, `srt`: the captions.
+    `json`: scenes and captions on one measured clock; `otio`: the same for editing programs (OpenTimelineIO);
+    `vtt`, `srt`: the captions.
     """
     asked = query["format"]
-    if asked not in FORMATS:
-        raise NotOfferedYet(
-            f"The format {asked[:20]} is not offered yet; offered: {', '.join(FORMATS)}.", offered=list(FORMATS)
-        )
     job = in_transaction(lambda session: owned(session, job_id))
+    if job.deleted_at is not None:
+        raise NotFound("timeline any more, since its avatar was deleted, of the job", job_id)
     if job.kind != "output":
         raise NotFound("timeline of the avatar job", job_id)
     if job.status != JobStatus.COMPLETED or job.result is None:
@@ -141,7 +142,15 @@ def timeline(query: dict[str, str], job_id: str) -> Response:
             job_status=job.status,
             possible=[JobStatus.COMPLETED.value],
         )
+    if asked == "otio":
+        return whole(_otio(job.id, job.result).encode(), name=f"{job.id}.otio", media_type=OTIO)
     file = job.result["timeline"] if asked == "json" else (job.result["captions"] or {}).get(asked)
     if file is None:
         raise NotFound("caption file, since output.captions was `none`, in the job", job_id)
     return stream(file["id"], sha256=file["sha256"], size=file["bytes"], media_type=file["media_type"])
+
+
+def _otio(job_id: str, result: dict[str, Any]) -> str:
+    with door().storage.fetch(result["timeline"]["sha256"]) as file:
+        captions = json.loads(file.read_text(encoding="utf-8"))["captions"]
+    return otio(job_id, result, captions, address=links().content)

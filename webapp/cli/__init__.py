@@ -9,6 +9,7 @@ import click
 from webapp.cli.clients import clients
 from webapp.cli.demo import demo
 from webapp.cli.doctor import doctor
+from webapp.cli.forget import forget
 from webapp.cli.receive import receive
 from webapp.cli.submit import submit
 from webapp.cli.watch import cancel, watch
@@ -37,5 +38,5 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without ✓ shows ?, and no traceback
 
 
-for command in (demo, submit, watch, cancel, receive, clients, doctor):
+for command in (demo, submit, watch, cancel, forget, receive, clients, doctor):
     main.add_command(command)

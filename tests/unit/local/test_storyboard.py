@@ -31,6 +31,26 @@ def test_scenes_together_are_the_script(planner, count: int) -> None:
     assert all(before.shot != after.shot for before, after in pairwise(scenes))
 
 
+def test_poses_come_in_turn_and_a_longer_scene_cuts_away_after_its_first_sentence(planner) -> None:
+    text = "One two three. Four five six seven eight. Nine ten. " * 3
+    scenes = planner.plan(text, scenes=3, background="x", poses=("think", "neutral"), media=("ast_1", "ast_2"))
+    assert [scene.pose for scene in scenes] == ["think", "neutral", "think"]
+    assert [scene.cutaway.medium for scene in scenes] == ["ast_1", "ast_2", "ast_1"]
+    assert all(0.2 < scene.cutaway.start < 0.4 < scene.cutaway.end < 1 for scene in scenes)
+    assert [scene.transition for scene in scenes] == ["cut", "fade", "cut"]
+
+
+def test_a_short_script_cuts_away_once_to_a_made_picture(planner) -> None:
+    scenes = planner.plan("One two three. Four five six.", scenes=2, background="x", media=())
+    assert [scene.cutaway is not None for scene in scenes].count(True) == 1
+    assert {scene.cutaway.medium for scene in scenes if scene.cutaway} == {None}
+
+
+def test_without_wishes_scenes_are_plain(planner) -> None:
+    scenes = planner.plan(SCRIPT, scenes=6, background="x")
+    assert {(scene.pose, scene.cutaway, scene.transition) for scene in scenes} == {(None, None, "cut")}
+
+
 def test_scenes_are_of_like_length(planner) -> None:
     lengths = [len(scene.transcript) for scene in planner.plan(SCRIPT, scenes=2, background="x")]
     assert max(lengths) < 1.5 * min(lengths)
