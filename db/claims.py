@@ -1,6 +1,6 @@
 """Claiming a step: the right to attempt it, for as long as the lease is held."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -17,14 +17,13 @@ from pipeline.errors import StageCrashed, WorkerLost
 from pipeline.graph import Step
 from pipeline.outcome import Error
 from pipeline.routes import Plan
-from pipeline.snapshots import Seed
 from pipeline.state import ACTIVE, SATISFIED, JobStatus, StepStatus
-from pipeline.wiring import SNAPSHOT, Origin, Source
+from schemas import inputs
 from schemas import records as codec
+from schemas.inputs import GIVEN
 
 LEASE = timedelta(seconds=30)
 RENEWAL_S = 4.0
-GIVEN = "given"  # the part of a request that holds outputs which are there already, by step
 MOST_LOST = 10  # a healthy long step may lose its worker to several deploys; a poisonous one must not go on for ever
 
 RUN = Statement(
@@ -47,7 +46,7 @@ SKIP = """
 """
 REUSE = """
     UPDATE records SET
-        status = 'reused', owner = NULL, lease_until = NULL, finished_at = now(),
+        status = 'reused', owner = NULL, lease_until = NULL,
         wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL
     WHERE job_id = %(job)s AND step = %(step)s
 """
@@ -184,8 +183,8 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
     step = made.steps.get(message.step)
     if job.launch != message.launch or not job.active or step is None:
         return Verdict.STALE
-    if step.key in (given := job.request.get(GIVEN, {})):
-        return _skip(job, step, given[step.key])
+    if step.key in (given := job.request.get(GIVEN, {})) and (skipped := _skip(job, step, given[step.key])):
+        return skipped
     needed = made.predecessors[step.key]
     job.read(entered=step.key)
     row = job.seen[step.key]
@@ -193,8 +192,9 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
         return Verdict.EARLY
     if (verdict := _occupied(job, row, message)) is not None:
         return verdict
-    inputs = _inputs(job.request, made, step, job.seen, row.variation)
-    digest = codec.digest({"stage": step.stage.name, "version": step.stage.version, "inputs": inputs})
+    outputs = {key: job.seen[key].output for key in needed}
+    read = inputs.resolve(job.request, made, step, outputs, row.variation, row.notes)
+    digest = inputs.digest(step, read, row.variation)
     if row.output is not None and row.output_input_digest == digest:
         job.later(REUSE, {"job": job.id, "step": step.key})
         job.seen[step.key] = row._replace(status=StepStatus.REUSED)
@@ -202,21 +202,24 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
         job.move()
         return Verdict.SATISFIED
     begun = {"job": job.id, "step": step.key, "owner": message.holder, "lease": LEASE, "digest": digest}
-    job.later(RUN, begun | {"input": jsonb(_references(made.origins[step.key]))})
+    job.later(RUN, begun | {"input": jsonb(inputs.references(made.origins[step.key]))})
     job.begin(step.key, step.stage.label, first=row.attempt == 0)
     if row.waits:
         job.touch()  # it goes on waiting, perhaps: for the sweeper that is no move
     else:
         job.move()
     recovered = row.status == StepStatus.RUNNING and row.owner != message.holder
-    return Claim(job.id, job.client, step, made, row.attempt + 1, row.tried, inputs, digest, recovered)
+    return Claim(job.id, job.client, step, made, row.attempt + 1, row.tried, read, digest, recovered)
 
 
-def _skip(job: Turn, step: Step, output: Any) -> Verdict:
+def _skip(job: Turn, step: Step, output: Any) -> Verdict | None:
+    """None: a person wants another variation than the one that was given."""
     job.read(step.key)
     row = job.seen[step.key]
+    if row.variation:
+        return None
     if row.status not in SATISFIED:
-        digest = codec.digest({"stage": step.stage.name, "version": step.stage.version, GIVEN: output})
+        digest = inputs.given_digest(step, output)
         told = {"output": jsonb(output), "digest": digest, "input": jsonb({GIVEN: f"snapshot/{GIVEN}/{step.key}"})}
         job.later(SKIP, told | {"job": job.id, "step": step.key})
         job.seen[step.key] = row._replace(status=StepStatus.SKIPPED, output=output, output_input_digest=digest)
@@ -302,39 +305,3 @@ def _fail(job: Turn, row: Seen, error: Error, *, attempts: int) -> None:
     fact = {"job": job.id, "step": row.step, "tried": row.tried + 1, "error": jsonb(codec.dump(error))}
     job.later(FAIL, fact)
     job.fail(problem(row.step, error, attempts=attempts, provider=row.provider))
-
-
-def _inputs(
-    request: Mapping[str, Any], made: Plan, step: Step, found: Mapping[str, Seen], variation: int
-) -> dict[str, Any]:
-    """The JSON value of every parameter."""
-
-    def value(origin: Origin) -> Any:
-        data: Any = request if origin.step is SNAPSHOT else found[origin.step].output
-        for part in origin.path:
-            # a request or an output of an older version may lack what was added since
-            data = data.get(part) if isinstance(data, dict) else data[part]
-        return data
-
-    def resolve(source: Source) -> Any:
-        if source is None:
-            return None
-        return [value(origin) for origin in source] if isinstance(source, tuple) else value(source)
-
-    inputs = {name: resolve(source) for name, source in made.origins[step.key].items()}
-    for read in step.stage.reads:
-        if read.type is Seed:
-            inputs[read.name] = codec.dump(codec.load(inputs[read.name], Seed).varied(variation))
-    return inputs
-
-
-def _references(sources: Mapping[str, Source]) -> dict[str, str | Sequence[str] | None]:
-    """By parameter: where its value lies, as a path a person can follow."""
-
-    def name(origin: Origin) -> str:
-        return "/".join(["snapshot" if origin.step is SNAPSHOT else origin.step, *map(str, origin.path)])
-
-    def names(source: Source) -> str | Sequence[str] | None:
-        return [name(origin) for origin in source] if isinstance(source, tuple) else name(source) if source else None
-
-    return {parameter: names(source) for parameter, source in sources.items()}

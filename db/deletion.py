@@ -111,7 +111,7 @@ BLANK = tuple(
     for sql in (
         """
         UPDATE jobs SET
-            snapshot = CAST(:mark AS json), request = CAST(:mark AS jsonb), result = NULL, gate = NULL,
+            snapshot = CAST(:mark AS json), request = CAST(:mark AS jsonb), result = NULL, gate = NULL, review = '{}',
             error = error || CAST(:said AS jsonb), deleted_at = now(), updated_at = now()
         WHERE id = ANY(:jobs) AND deleted_at IS NULL
         """,
@@ -120,9 +120,13 @@ BLANK = tuple(
             input = CASE WHEN input IS NOT NULL THEN CAST(:mark AS jsonb) END,
             output = CASE WHEN output IS NOT NULL THEN CAST(:mark AS jsonb) END,
             input_digest = NULL, output_input_digest = NULL, error = error || CAST(:said AS jsonb),
-            passed_over = NULL, why = NULL, awaits = NULL, message = NULL, wake_at = NULL,
+            notes = NULL, passed_over = NULL, why = NULL, awaits = NULL, message = NULL, wake_at = NULL,
             status = CASE WHEN status IN ('pending', 'waiting') THEN 'cancelled' ELSE status END
         WHERE job_id = ANY(:jobs)
+        """,
+        "DELETE FROM past_outputs WHERE job_id = ANY(:jobs)",
+        """
+        UPDATE decisions SET notes = NULL, reviewer = NULL, edits = NULL, judged = '{}' WHERE job_id = ANY(:jobs)
         """,
         "UPDATE attempts SET error = error || CAST(:said AS jsonb) WHERE job_id = ANY(:jobs) AND error IS NOT NULL",
         """

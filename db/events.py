@@ -35,6 +35,7 @@ def data(job: Told, sequence: int, *, stage: str | None, label: str | None, meta
         "label": label,
         "gate": job.gate,
         "result": job.result,
+        "stale": list(getattr(job, "stale", ())),
         "error": job.error,
         "metadata": metadata,
     }

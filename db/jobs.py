@@ -9,17 +9,18 @@ from psycopg2.extras import Json
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.orm import Session
 
-from db import events, ids, lives, statements
+from db import decisions, events, ids, lives, retries, statements
+from db.keys import KeyReused
 from db.models import Job, Record
 from db.statements import Statement
-from db.turns import Seen, Turn, turn
-from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, without
+from db.turns import UNSENT_GRACE, Seen, Turn, turn
+from pipeline.graph import EMPTY, Gate, Node, parts, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
+from pipeline.review import Review
 from pipeline.routes import Plan, plan
 from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus
 
-UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
 SENT_GRACE = timedelta(seconds=30)
 LONGEST_GRACE = timedelta(minutes=30)
 
@@ -77,10 +78,6 @@ SOON = text("UPDATE jobs SET nudge_at = now() + :grace WHERE id = :job")
 
 
 ONE_AT_A_TIME = Statement("lock_client", "SELECT pg_advisory_xact_lock(hashtext(%(client)s))")
-
-
-class KeyReused(Exception):
-    """The idempotency key was used before for another payload."""
 
 
 class TooManyJobs(Exception):
@@ -206,14 +203,22 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
     if not job.active or (launch is not None and launch != job.launch):
         return Move()
     found = _grow(job)
-    left = prune(job.plan.tree, found.satisfied)
+    left = job.left(found.satisfied)
+    if left == EMPTY and (rest := job.review.rest) is not None:
+        retries.settle(job)
+        left = job.left(found.satisfied)
+        if left != EMPTY and rest != JobStatus.AWAITING_APPROVAL:
+            return _rest(job, rest, left)
+    while left != EMPTY and isinstance(first := parts(left)[0], Gate):
+        if not decisions.stands(job, first):
+            decisions.open(job, first)
+            return Move(client=job.client)
+        left = job.left(found.satisfied)
     if left == EMPTY:
+        if found.stale - set(job.stale):
+            retries.settle(job)
         job.read(job.plan.last)
         job.complete(job.seen[job.plan.last].output)
-        return Move(client=job.client)
-    first = parts(left)[0]
-    if isinstance(first, Gate):
-        job.open({"name": first.name, "stage": first.judges.name})
         return Move(client=job.client)
     ready = segment(left)
     assert ready != EMPTY, "after its storyboard a job has scenes"
@@ -227,9 +232,21 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
     return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
 
 
+def _rest(job: Turn, status: str, left: Node) -> Move:
+    """Only one step was asked for, of a job that had not come to its end: what else is left still is."""
+    if status == JobStatus.CANCELLED:
+        job.cancel()
+    else:
+        first = next(iter(steps_of(left)), None)
+        says = "Only one stage was asked for. To go on, retry the job without naming a stage."
+        stage = first.key if first else job.plan.last
+        job.fail(problem(stage, Error("incomplete", says, retryable=True), attempts=0, provider=None))
+    return Move(client=job.client)
+
+
 def segment_done(job: Turn) -> bool:
     """Whether what was launched is done: nothing is left that could run before the next launch, or a gate."""
-    return segment(prune(job.plan.tree, _look(job).satisfied)) == EMPTY
+    return segment(job.left(_look(job).satisfied)) == EMPTY
 
 
 def soon(session: Session, job_id: str) -> None:
@@ -298,7 +315,7 @@ def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
         Record.job_id == Job.id, Record.status == StepStatus.RUNNING, Record.lease_until > func.now()
     )
     due = (
-        select(Job.id, Job.route, Job.scenes)
+        select(Job.id, Job.route, Job.scenes, Job.request["review"].label("wish"), Job.review)
         .where(Job.status.in_(ACTIVE), Job.nudge_at <= func.now(), ~running.exists())
         .order_by(Job.nudge_at)
         .limit(limit)
@@ -319,7 +336,8 @@ def _free(session: Session, chosen: Sequence[Any]) -> list[str]:
     satisfied = _steps(session, list(waiting), SATISFIED)
 
     def free(job: Any) -> bool:
-        left = segment(prune(plan(job.route, job.scenes).tree, satisfied.get(job.id, ())))
+        review = Review.of({"review": job.wish}, job.review)
+        left = segment(plan(job.route, job.scenes).left(satisfied.get(job.id, ()), review))
         return without(left, waiting[job.id]) != EMPTY
 
     return [job.id for job in chosen if job.id not in waiting or free(job)]
@@ -370,10 +388,11 @@ def _acceptance(connection: Connection, job_id: str, order: Order) -> Iterator[t
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The steps of a job, those that are done, and those that wait or are worked on just now."""
+    """The steps of a job: those that are done, the stale ones among them, and those that are waiting or worked on."""
 
     steps: frozenset[str]
     satisfied: frozenset[str]
+    stale: frozenset[str]
     busy: frozenset[str]
 
 
@@ -389,6 +408,7 @@ def _look(job: Turn) -> Found:
     return Found(
         frozenset(found),
         frozenset(step for step, (status, *_) in found.items() if status in SATISFIED),
+        frozenset(step for step, (status, *_) in found.items() if status == StepStatus.STALE),
         frozenset(step for step, facts in found.items() if busy(*facts)),
     )
 

@@ -75,6 +75,8 @@ class Job(Base):
     progress: Mapped[float] = mapped_column(Float, server_default=text("0"))
     sequence: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     gate: Mapped[dict[str, Any] | None]
+    # what people decided that is in force (pipeline/review.py)
+    review: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     error: Mapped[dict[str, Any] | None]
     result: Mapped[dict[str, Any] | None]
     cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
@@ -135,6 +137,10 @@ class Record(Base):
     input_digest: Mapped[str | None] = mapped_column(String(64))
     output: Mapped[dict[str, Any] | None]
     output_input_digest: Mapped[str | None] = mapped_column(String(64))
+    # `human` where a person gave the output in place of the stage's
+    origin: Mapped[str | None] = mapped_column(String(12))
+    # what a reviewer wants to be different in this variation
+    notes: Mapped[str | None] = mapped_column(Text)
     error: Mapped[dict[str, Any] | None]
     provider: Mapped[str | None] = mapped_column(String(40))
     # the adapters that were preferred and did not serve, each with its reason
@@ -142,6 +148,48 @@ class Record(Base):
     cost: Mapped[Decimal] = mapped_column(server_default=text("0"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class PastOutput(Base):
+    """What a step had made before what it has now."""
+
+    __tablename__ = "past_outputs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[str] = mapped_column(String(80), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    origin: Mapped[str | None] = mapped_column(String(12))
+    output: Mapped[dict[str, Any]]
+    input_digest: Mapped[str | None] = mapped_column(String(64))
+    attempt: Mapped[int]
+    variation: Mapped[int]
+    made_at: Mapped[datetime | None]
+    replaced_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Decision(Base):
+    """What a person said at a gate: written once, never changed.
+
+    `digest` is that of what was judged, `approved` that of what an approval lets pass: another where it came with
+    edits.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index(None, "job_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    # none: a retry
+    gate: Mapped[str | None] = mapped_column(String(40))
+    decision: Mapped[str] = mapped_column(String(12))
+    reviewer: Mapped[str | None] = mapped_column(Text)
+    notes: Mapped[str | None] = mapped_column(Text)
+    scenes: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))
+    edits: Mapped[dict[str, Any] | None]
+    judged: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    approved: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Attempt(Base):

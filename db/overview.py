@@ -16,7 +16,7 @@ from pipeline.calls import CallStatus
 from pipeline.state import ACTIVE, StepStatus
 
 DAY_S = 86_400
-CURRENT = (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED)
+CURRENT = (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED, StepStatus.STALE)
 PARKED = (Record.status == StepStatus.WAITING) & Record.wake_at.is_(None) & (Record.awaits == "person")
 
 
@@ -58,7 +58,7 @@ class Backlog:
 
 
 def current(session: Session, jobs: Sequence[Job]) -> dict[str, Current]:
-    """By job id: its running, waiting and failed steps, in the route's order."""
+    """By job id: its running, waiting, failed and stale steps, in the route's order."""
     found = {job.id: Current({status.value: [] for status in CURRENT}, []) for job in jobs}
     active = {job.id for job in jobs if job.status in ACTIVE}
     rows = (

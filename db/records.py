@@ -11,9 +11,10 @@ from db import assets, jobs, statements
 from db.claims import Claim
 from db.models import Job, Record
 from db.statements import Statement
-from db.turns import Seen, Turn, jsonb, turn
-from pipeline.graph import EMPTY, prune, segment
+from db.turns import UNSENT_GRACE, Seen, Turn, jsonb, turn
+from pipeline.graph import EMPTY, segment
 from pipeline.outcome import Again, Cancelled, Done, Failed, Outcome, Wait
+from pipeline.review import Review
 from pipeline.routes import plan
 from pipeline.state import SATISFIED, StepStatus
 from schemas import records as codec
@@ -22,8 +23,8 @@ SUCCEED = Statement(
     "succeed_step",
     """
     UPDATE records SET
-        status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, tried = 0, finished_at = now(),
-        owner = NULL, lease_until = NULL, provider = %(provider)s, passed_over = %(passed_over)s
+        status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, origin = NULL, tried = 0,
+        finished_at = now(), owner = NULL, lease_until = NULL, provider = %(provider)s, passed_over = %(passed_over)s
     WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
     """,
 )
@@ -117,6 +118,8 @@ def write(
     if isinstance(outcome, Done):
         output = codec.dump(outcome.output)
         codec.digest(output)  # raises here what would else stop every step that reads it
+        if row.output is not None:
+            job.keep_past(row.step)
         job.later(SUCCEED, told | {"output": jsonb(output), "digest": held.digest})
         job.later(TRY, told | {"outcome": "done", "error": None, "started_at": row.started_at})
         job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
@@ -143,13 +146,15 @@ def write(
 
 def ready(session: Session, job_id: str, step: str | None) -> bool:
     """What a join asks: is all there that this step reads? No step: is nothing left that could run now?"""
-    found = session.execute(select(Job.route, Job.scenes).where(Job.id == job_id)).first()
+    facts = select(Job.route, Job.scenes, Job.request["review"].label("wish"), Job.review).where(Job.id == job_id)
+    found = session.execute(facts).first()
     if found is None:
         return False
     made = plan(found.route, found.scenes)
     done = select(Record.step).where(Record.job_id == job_id, Record.status.in_(SATISFIED))
     if step is None:
-        return segment(prune(made.tree, set(session.scalars(done)))) == EMPTY
+        review = Review.of({"review": found.wish}, found.review)
+        return segment(made.left(set(session.scalars(done)), review)) == EMPTY
     needed = made.predecessors.get(step)
     return needed is not None and needed <= set(session.scalars(done.where(Record.step.in_(needed))))
 
@@ -160,7 +165,7 @@ def wake(session: Session, *, limit: int = 200) -> list[Woken]:
     A message that is lost then is an ordinary lost message. For the sweeper's patience with the job, to wake is no
     move: a step that asks again and again must not hide that its sibling's message is lost.
     """
-    rows = statements.run(session.connection(), [(WAKE, {"limit": limit, "grace": jobs.UNSENT_GRACE})])
+    rows = statements.run(session.connection(), [(WAKE, {"limit": limit, "grace": UNSENT_GRACE})])
     return [Woken(*row) for row in rows]
 
 

@@ -15,9 +15,12 @@ from sqlalchemy import Connection
 
 from db import events, ids, statements
 from db.statements import Statement
+from pipeline.graph import Node
+from pipeline.review import Review
 from pipeline.routes import Plan, plan
 from pipeline.state import ACTIVE, SATISFIED, EventType, JobStatus, StepStatus
 
+UNSENT_GRACE = timedelta(seconds=3)  # a publish takes less than a second, or the broker is away
 PATIENCE = timedelta(seconds=30)  # a job that moved is left alone by the sweeper for so long
 PATIENT = timedelta(seconds=25)  # nearly so long is enough: to write it anew each time costs an entry in each index
 
@@ -25,7 +28,7 @@ BEGIN = ("BEGIN", dict[str, Any]())
 COMMIT = ("COMMIT", dict[str, Any]())
 LOCK = Statement("lock_job", "SELECT FROM jobs WHERE id = %(job)s FOR UPDATE")
 _COLUMNS = """
-    step, status, attempt, tried, waits, variation, owner, provider, started_at, output, output_input_digest,
+    step, status, attempt, tried, waits, variation, notes, owner, provider, started_at, output, output_input_digest,
     COALESCE(lease_until > now(), false), COALESCE(wake_at <= now(), false)
 """
 _STEPS = "records WHERE job_id = %(job)s AND step = ANY(%(steps)s)"
@@ -42,6 +45,7 @@ _LOOK = """
     SELECT
         id, client, kind, route, lane, CASE WHEN COALESCE(place, 1) = 1 THEN request END, jobs.status, launch, scenes,
         progress, sequence, nudges, gate, result, jobs.error, callbacks, COALESCE(snapshot -> 'metadata', '{{}}'),
+        review,
         found.*
     FROM jobs LEFT JOIN LATERAL (SELECT row_number() OVER () AS place, {columns} FROM {records}) AS found ON true
     WHERE id = %(job)s
@@ -49,7 +53,7 @@ _LOOK = """
 """
 LOOK = Statement("look_at_job", _LOOK.format(columns=_COLUMNS, records=_STEPS))
 LOOK_JOIN = Statement("look_at_join", _LOOK.format(columns=_COLUMNS, records=_JOIN))
-JOB_COLUMNS = 17
+JOB_COLUMNS = 18
 FEW = 4
 WRITE = Statement(
     "write_job",
@@ -63,10 +67,20 @@ WRITE = Statement(
         END,
         updated_at = now(),
         started_at = CASE WHEN %(started)s THEN now() ELSE started_at END,
-        finished_at = CASE WHEN %(ended)s THEN now() ELSE finished_at END
+        finished_at = CASE WHEN %(ended)s THEN now() WHEN %(resumed)s THEN NULL ELSE finished_at END
     WHERE id = %(job)s
     """,
 )
+REVIEW = "UPDATE jobs SET review = %(review)s WHERE id = %(job)s"
+# Of an earlier storyboard that had more scenes.
+PARE = "UPDATE records SET status = 'cancelled' WHERE job_id = %(job)s AND scene > %(scenes)s AND status <> 'running'"
+# Before an output is replaced.
+PAST = """
+    INSERT INTO past_outputs (job_id, step, number, origin, output, input_digest, attempt, variation, made_at)
+    SELECT job_id, step, (SELECT count(*) + 1 FROM past_outputs WHERE job_id = %(job)s AND step = %(step)s),
+        origin, output, output_input_digest, attempt, variation, finished_at
+    FROM records WHERE job_id = %(job)s AND step = %(step)s AND output IS NOT NULL
+"""
 RELEASE = Statement(
     "release_calls",
     "UPDATE provider_calls SET look_at = now() WHERE job_id = %(job)s AND status IN ('intended', 'submitted')",
@@ -99,6 +113,7 @@ class Seen(NamedTuple):
     tried: int
     waits: int
     variation: int
+    notes: str | None
     owner: str | None
     provider: str | None
     started_at: datetime | None
@@ -110,7 +125,7 @@ class Seen(NamedTuple):
     @classmethod
     def new(cls, step: str) -> Self:
         """As the table makes it."""
-        return cls(step, StepStatus.PENDING, 0, 0, 0, 0, None, None, None, None, None, False, False)
+        return cls(step, StepStatus.PENDING, 0, 0, 0, 0, None, None, None, None, None, None, False, False)
 
 
 def jsonb(value: Any) -> Json | None:
@@ -171,6 +186,8 @@ class Turn:
     error: Any = None
     callbacks: bool = False
     metadata: Any = None
+    state: Any = None
+    stale: tuple[str, ...] = ()
     seen: dict[str, Seen] = field(default_factory=dict)
     entered: str | None = None
     _later: list[tuple[Statement | str, Mapping[str, Any]]] = field(default_factory=list)
@@ -179,6 +196,7 @@ class Turn:
     _patient: timedelta | None = None
     _started: bool = False
     _ended: bool = False
+    _resumed: bool = False
     _changed: bool = False
 
     @property
@@ -188,6 +206,19 @@ class Turn:
     @property
     def plan(self) -> Plan:
         return plan(self.route, self.scenes)
+
+    @property
+    def review(self) -> Review:
+        return Review.of(self.request, self.state)
+
+    @review.setter
+    def review(self, review: Review) -> None:
+        self.state = review.kept()
+        self.later(REVIEW, {"job": self.id, "review": jsonb(self.state)})
+
+    def left(self, satisfied: Collection[str]) -> Node:
+        """What is still to be run and decided, when these steps are satisfied."""
+        return self.plan.left(satisfied, self.review)
 
     def read(self, *steps: str, entered: str | None = None) -> None:
         """See these steps; `entered` as well, and what it reads, if all of that is there."""
@@ -226,16 +257,37 @@ class Turn:
         What an ended job still finishes is kept, and tells nothing.
         """
         if output is not None and step == self.plan.storyboard:
-            self.scenes = len(output["scenes"])
+            self.count(len(output["scenes"]))
         if self.active:
             self.progress = min(round(self.progress + self.plan.shares[step], 6), 1.0)
         self._changed = True
+
+    def count(self, scenes: int | None) -> None:
+        """There are so many scenes now; None: as many as the storyboard will have."""
+        self.scenes = scenes
+        if scenes is not None and self.launch > 1:
+            self.later(PARE, {"job": self.id, "scenes": scenes})
+
+    def keep_past(self, step: str) -> None:
+        """The step's output is about to be replaced."""
+        self.later(PAST, {"job": self.id, "step": step})
 
     def open(self, gate: Mapping[str, Any]) -> None:
         """A person decides."""
         self.status = JobStatus.AWAITING_APPROVAL
         self.gate = dict(gate)
         self._tell(EventType.APPROVAL_REQUIRED)
+
+    def resume(self, stage: str | None, label: str, *, progress: float) -> None:
+        """A person said how it goes on: under a new launch, so that what is left of the old one is fenced."""
+        self.status = JobStatus.RUNNING
+        self.gate = self.error = None
+        self.progress = progress
+        self.launch += 1
+        self.nudges = 0
+        self.rest(UNSENT_GRACE)
+        self._resumed = True
+        self._tell(EventType.STARTED, stage, label)
 
     def complete(self, result: Any) -> None:
         self.status = JobStatus.COMPLETED
@@ -276,6 +328,12 @@ class Turn:
     def touch(self) -> None:
         self._changed = True
 
+    def forget(self) -> None:
+        """Nothing of what was said of the job is written."""
+        self._later.clear()
+        self._events.clear()
+        self._changed = self._ended = False
+
     def write(self) -> None:
         for place, told in enumerate(self._events):
             self.later(*self.event(self.sequence + 1 + place, *told))
@@ -302,6 +360,7 @@ class Turn:
             "patient": self._patient,
             "started": self._started,
             "ended": self._ended,
+            "resumed": self._resumed,
         }
 
     def event(

@@ -103,10 +103,13 @@ def prune(route: Node, done: Collection[str]) -> Node:
 
 
 def segment(route: Node) -> Node:
-    """The longest part that can run now: it ends at a gate, or at scenes that are not known yet."""
+    """The longest part that can run now: it ends at a gate, at scenes that are not known yet, or between two fan-outs.
+
+    Two fan-outs come together where the gate between them is passed; nothing would join the first one.
+    """
     ready: list[Node] = []
     for part in parts(route):
-        if isinstance(part, Gate | EachScene):
+        if isinstance(part, Gate | EachScene) or (ready and isinstance(ready[-1], Par) and isinstance(part, Par)):
             break
         ready.append(part)
     return seq(*ready)

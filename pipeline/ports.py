@@ -269,13 +269,15 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """What a scene is besides its shot. `opens` and `closes` are `cut` or `fade` (from black, to black)."""
+    """What a scene is besides its shot. `opens` and `closes` are `cut` or `fade` (from black, to black). `notes`: what
+    a reviewer wants to be different this time."""
 
     pose: str | None = None
     insert: Insert | None = None
     opens: str = "cut"
     closes: str = "cut"
     title: Title | None = None
+    notes: str | None = None
 
 
 PLAIN = Staging()
@@ -321,8 +323,8 @@ class SheetMaker(Protocol):
 
 @capability("script")
 class ScriptWriter(Protocol):
-    def write(self, brief: str, *, seconds: float, tone: str) -> str:
-        """A script of about `seconds` of speech."""
+    def write(self, brief: str, *, seconds: float, tone: str, notes: str | None = None) -> str:
+        """A script of about `seconds` of speech. `notes`: what a reviewer wants to be different this time."""
         ...
 
 
@@ -337,11 +339,13 @@ class StoryboardPlanner(Protocol):
         poses: Sequence[str] = (),
         media: Sequence[str] | None = None,
         flaw: str | None = None,
+        notes: str | None = None,
     ) -> tuple[PlannedScene, ...]:
         """At most `scenes` scenes whose transcripts together are the script, word for word, in whole sentences.
 
         Each takes the next of `poses`, from the first again after the last. `media` are the assets to cut away to; an
-        empty list asks for made pictures, None for no cutaways. `flaw` is what was wrong with the answer before.
+        empty list asks for made pictures, None for no cutaways. `flaw` is what was wrong with the answer before,
+        `notes` what a reviewer wants to be different this time.
         """
         ...
 

@@ -1,9 +1,11 @@
 """The routes: which stages a job runs, in which order."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from pipeline.graph import EachScene, Node, Step, each_scene, expand, par, parts, seq, steps
+from pipeline.graph import EachScene, Gate, Node, Step, each_scene, expand, gate, gates, par, parts, prune, seq, steps
+from pipeline.review import Review
 from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, VoiceSnapshot
 from pipeline.stages.b_roll import b_roll
 from pipeline.stages.background import background
@@ -30,6 +32,8 @@ SCENE = seq(par(speech, background), lip_sync)
 POSED = seq(par(speech, background, pose), lip_sync)
 # a cutaway asks how long the speech is; and who wants poses as well is given both
 CUT = seq(par(seq(speech, b_roll), background, pose), lip_sync)
+# the same for scenes whose backgrounds were judged before
+FILMED = seq(par(seq(speech, b_roll), pose), lip_sync)
 
 ROUTES: dict[str, Node] = {
     "avatar_creation": seq(validate_images, neutral_image, character_sheet, persist_identity),
@@ -42,6 +46,21 @@ ROUTES: dict[str, Node] = {
     "multi_scene": seq(load_identity, script, storyboard, each_scene(SCENE), stitch, enhance, publish),
     "pose_based": seq(load_identity, script, storyboard, each_scene(POSED), stitch, enhance, publish),
     "b_roll": seq(load_identity, script, storyboard, each_scene(CUT), stitch, enhance, publish),
+    # a gate that nobody asked for is passed
+    "approval_gated": seq(
+        load_identity,
+        script,
+        gate("script", judges=script),
+        storyboard,
+        gate("storyboard", judges=storyboard),
+        each_scene(background),
+        gate("background", judges=background),
+        each_scene(FILMED),
+        gate("video_asset", judges=lip_sync),
+        stitch,
+        enhance,
+        publish,
+    ),
 }
 GIVEN: dict[str, type] = {
     "avatar_creation": AvatarSnapshot,
@@ -51,10 +70,12 @@ GIVEN: dict[str, type] = {
     "multi_scene": OutputSnapshot,
     "pose_based": OutputSnapshot,
     "b_roll": OutputSnapshot,
+    "approval_gated": OutputSnapshot,
 }
 for _name, _route in ROUTES.items():
     check(_route, given=GIVEN[_name])
 
+GATES = tuple(gate.name for gate in gates(ROUTES["approval_gated"]))
 STAGES = {step.stage.name: step.stage for route in ROUTES.values() for step in steps(route)}
 
 
@@ -98,6 +119,25 @@ class Plan:
         """The key of the step whose output lists the scenes."""
         source = scene_source(self.route)
         return source.key if source else None
+
+    @cached_property
+    def gates(self) -> dict[str, Gate]:
+        """The gates by key, in order."""
+        return {gate.key: gate for gate in gates(self.route)}
+
+    def judged(self, gate: Gate) -> list[str]:
+        """The keys of the steps whose outputs are decided about at a gate."""
+        return [key for key, step in self.steps.items() if step.stage == gate.judges]
+
+    def passed(self, review: Review) -> set[str]:
+        """The gates that hold nothing up: approved, or not asked for."""
+        return {key for key, gate in self.gates.items() if gate.name not in review.gates or key in review.approved}
+
+    def left(self, satisfied: Collection[str], review: Review) -> Node:
+        """What is still to be run and decided, when these steps are satisfied."""
+        if review.only is not None:
+            return seq(*(self.steps[key] for key in review.only if key in self.steps and key not in satisfied))
+        return prune(self.tree, {*satisfied, *self.passed(review)})
 
     @cached_property
     def shares(self) -> dict[str, float]:

@@ -22,6 +22,13 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
+class Notes:
+    """What a reviewer wants to be different in this variation of a step."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoSource:
     """Either an uploaded asset or an address to fetch it from."""
 
@@ -148,6 +155,14 @@ class LowerThird:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewWish:
+    """The gates at which a person decides, and how long he has: seconds, or None."""
+
+    gates: tuple[str, ...]
+    expires_in_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSnapshot:
     avatar: AvatarRef
     script: ScriptRequest
@@ -160,6 +175,7 @@ class OutputSnapshot:
     poses: PoseWish | None = None
     b_roll: BRollWish | None = None
     lower_third: LowerThird | None = None
+    review: ReviewWish | None = None
     # by step: an asset that stands for what it would make, and outputs that are there already, as JSON
     approved: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)

@@ -1,13 +1,15 @@
 """The contracts we know, by name and version: a payload becomes a snapshot, or a list of what is wrong with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import ValidationError
 
 from pipeline.snapshots import Snapshot
-from schemas import avatar_create, output_generate, voice_clone
+from schemas import avatar_create, job_approve, job_retry, output_generate, voice_clone
+from schemas.job_approve import JobApprove
+from schemas.job_retry import JobRetry
 from schemas.problems import Flaw, PayloadInvalid, flaws
 from schemas.strict import Strict
 
@@ -70,6 +72,23 @@ class Understood:
     request: Snapshot
 
 
+JOB_CONTRACTS: Mapping[str, tuple[str, type[Strict], Mapping[str, Any]]] = {
+    "job.retry/1": ("retries", JobRetry, job_retry.EXAMPLE),
+    "job.approve/1": ("approvals", JobApprove, job_approve.EXAMPLE),
+}
+
+
+def fit(payload: Any, call: str) -> dict[str, Any]:
+    """A payload posted to a job's `call` (`retries`, `approvals`), every default filled in. Raises PayloadInvalid."""
+    known = [name for name, (where, _, _) in JOB_CONTRACTS.items() if where == call]
+    _, schema, _ = JOB_CONTRACTS[_name(payload, known)]
+    try:
+        data: dict[str, Any] = schema().load(payload)
+    except ValidationError as error:
+        raise PayloadInvalid(list(flaws(error.messages))) from None
+    return data
+
+
 def understand(payload: Any, call: str) -> Understood:
     """What a payload posted to `call` (`avatars`, `voices`, `outputs`) asks for. Raises PayloadInvalid."""
     contract = _contract(payload, call)
@@ -82,7 +101,11 @@ def understand(payload: Any, call: str) -> Understood:
 
 
 def _contract(payload: Any, call: str) -> Contract:
-    known = [contract.name for contract in CONTRACTS.values() if contract.call == call]
+    return CONTRACTS[_name(payload, [contract.name for contract in CONTRACTS.values() if contract.call == call])]
+
+
+def _name(payload: Any, known: Sequence[str]) -> str:
+    """Of its contract."""
     if not isinstance(payload, dict):
         raise PayloadInvalid([Flaw("", "must be an object")])
     name = payload.get("contract")
@@ -91,7 +114,7 @@ def _contract(payload: Any, call: str) -> Contract:
     if name not in known:
         detail = f"{name[:80]} is not known here; known: {', '.join(known)}"
         raise PayloadInvalid([Flaw("/contract", detail)], code="unknown_contract")
-    return CONTRACTS[name]
+    return name
 
 
 def _lacks_consent(contract: Contract, payload: Mapping[str, Any]) -> bool:

@@ -19,6 +19,11 @@ class EventData(Schema):
     label = fields.String(required=True, allow_none=True, metadata={"example": "Syncing lips"})
     gate = fields.Raw(required=True, allow_none=True, metadata={"type": "object"})
     result = fields.Raw(required=True, allow_none=True, metadata={"type": "object"})
+    stale = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "With `job.completed`: stages that were made from what has changed since."},
+    )
     error = fields.Raw(required=True, allow_none=True, metadata={"type": "object"})
     metadata = fields.Raw(required=True, metadata={"type": "object"})
 

@@ -16,7 +16,7 @@ EXAMPLE = {
     "lane": "marketing",
     "status": "running",
     "progress": 0.42,
-    "stages": {"running": ["scene/2/lip_sync"], "waiting": [], "failed": []},
+    "stages": {"running": ["scene/2/lip_sync"], "waiting": [], "failed": [], "stale": []},
     "parked": [],
     "gate": None,
     "error": None,
@@ -127,6 +127,9 @@ class Current(Schema):
     running = fields.List(fields.String(), required=True)
     waiting = fields.List(fields.String(), required=True)
     failed = fields.List(fields.String(), required=True)
+    stale = fields.List(
+        fields.String(), required=True, metadata=described("Still usable, and made from what has changed since.")
+    )
 
 
 class Parked(Schema):
@@ -137,6 +140,28 @@ class Parked(Schema):
 
 
 KINDS_OF_RESULT = [{"$ref": f"#/components/schemas/{name}"} for name in ("AvatarResult", "VoiceResult", "OutputResult")]
+
+
+class ItemSchema(Schema):
+    """One output that is to be judged."""
+
+    stage = fields.String(required=True, metadata={"example": "scene/2/background"})
+    scene = fields.Integer(required=True, allow_none=True)
+    digest = fields.String(required=True)
+    output = fields.Raw(required=True, metadata=described("The very text or asset.", type="object"))
+
+
+class GateSchema(Schema):
+    """Where a person must decide, about what, and until when."""
+
+    name = fields.String(required=True, metadata={"example": "background"})
+    stage = fields.String(required=True, metadata={"example": "background"})
+    round = fields.Integer(required=True, metadata=described("How often it was opened."))
+    digest = fields.String(required=True, metadata=described("Of all items: send it with the decision."))
+    items = fields.List(fields.Nested(ItemSchema), required=True)
+    opened_at = fields.String(required=True, metadata={"format": "date-time"})
+    expires_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    expired = fields.Boolean(required=True, metadata=described("The job waits all the same."))
 
 
 class JobSchema(Schema):
@@ -154,7 +179,7 @@ class JobSchema(Schema):
         required=True,
         metadata=described("Those of the waiting stages that wait for the service's operator. The job goes on after."),
     )
-    gate = fields.Raw(required=True, allow_none=True, metadata=described("Where a person must decide.", type="object"))
+    gate = fields.Nested(GateSchema, required=True, allow_none=True)
     error = fields.Nested(JobError, required=True, allow_none=True)
     result = fields.Raw(required=True, allow_none=True, metadata={"anyOf": [*KINDS_OF_RESULT, {"type": "null"}]})
     cost = fields.Nested(Cost, required=True)
@@ -215,6 +240,10 @@ class StepSchema(Schema):
     attempts = fields.Integer(required=True, metadata=described("Tries, the present one included; waiting is none."))
     tries = fields.List(fields.Nested(Try), required=True)
     variation = fields.Integer(required=True)
+    origin = fields.String(
+        required=True, allow_none=True, metadata=described("`human` where a person gave the output.", example="human")
+    )
+    notes = fields.String(required=True, allow_none=True, metadata=described("A reviewer's, for this variation."))
     input = fields.Raw(required=True, allow_none=True, metadata=described("Where each value came from.", type="object"))
     output = fields.Raw(required=True, allow_none=True, metadata=described("What the stage made.", type="object"))
     error = fields.Nested(StepError, required=True, allow_none=True)

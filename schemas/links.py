@@ -27,8 +27,9 @@ class Links:
         return f"{self._base}{path}"
 
     def job(self, job_id: str) -> dict[str, str]:
-        self_ = self.to(f"/v1/jobs/{job_id}")
-        return {"self": self_} | {name: f"{self_}/{name}" for name in ("stages", "events", "timeline", "cancel")}
+        here = self.to(f"/v1/jobs/{job_id}")
+        calls = ("stages", "events", "timeline", "cancel", "retries", "approvals")
+        return {"self": here} | {name: f"{here}/{name}" for name in calls}
 
     def content(self, asset_id: str) -> str:
         """An address of the asset's bytes that never changes; it opens with a token."""
@@ -63,8 +64,8 @@ class Links:
         return data
 
     def event(self, data: dict[str, Any]) -> dict[str, Any]:
-        """An event's data as the public sees it. Only the result is ours: `metadata` is the client's, never signed."""
-        return data | {"result": self.present(data["result"])}
+        """An event's data as the public sees it. Result and gate are ours: `metadata` is the client's, never signed."""
+        return data | {"result": self.present(data["result"]), "gate": self.present(data["gate"])}
 
     def _signature(self, asset_id: str, expires: str) -> str:
         return hmac.new(self._key, f"asset/1\n{asset_id}\n{expires}".encode(), sha256).hexdigest()

@@ -1,6 +1,7 @@
 """`output.generate/1`: an avatar says a script in a video."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
@@ -10,6 +11,7 @@ from pipeline.frame import Frame
 from pipeline.ports import PlannedCutaway
 from pipeline.ports import PlannedScene as Planned
 from pipeline.poses import POSES, USUAL
+from pipeline.routes import GATES
 from pipeline.snapshots import (
     AvatarRef,
     BRollWish,
@@ -18,6 +20,7 @@ from pipeline.snapshots import (
     LowerThird,
     OutputSnapshot,
     PoseWish,
+    ReviewWish,
     SceneLimit,
     ScriptRequest,
     Seed,
@@ -204,7 +207,22 @@ class Poses(Strict):
 
 
 class Review(Strict):
-    gates = NotOffered([], "approval gates are")
+    """Where the job waits for a person."""
+
+    gates = listed(
+        Choice(GATES),
+        0,
+        len(GATES),
+        load_default=list,
+        metadata={"description": "What is put before a person, who decides by `/v1/jobs/{id}/approvals`."},
+    )
+    expires_in_s = Whole(
+        60,
+        90 * 86_400,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "Then a gate is shown as expired. The job goes on waiting: nothing is lost."},
+    )
 
 
 class Title(Strict):
@@ -237,6 +255,22 @@ class Output(Strict):
             raise ValidationError(f"{data['width']}×{data['height']} is longer than 21:9 one way or the other")
 
 
+def unplayable(
+    scenes: Sequence[Mapping[str, Any]], *, poses: bool, media: Sequence[str] | None
+) -> dict[int, dict[str, Any]]:
+    """By scene: what the job cannot play, since it was not asked for. `media`: None where b-roll is off."""
+    wrong: dict[int, dict[str, Any]] = {}
+    for index, scene in enumerate(scenes):
+        cutaway = scene.get("cutaway")
+        if "pose" in scene and not poses:
+            wrong[index] = {"pose": ["needs `poses.enabled`"]}
+        if cutaway and media is None:
+            wrong[index] = {"cutaway": ["needs `b_roll.enabled`"]}
+        elif cutaway and cutaway["medium"] is not None and cutaway["medium"] not in (media or ()):
+            wrong[index] = {"cutaway": {"medium": ["is none of `b_roll.assets`"]}}
+    return wrong
+
+
 class OutputGenerate(Strict):
     """`output.generate/1`"""
 
@@ -252,7 +286,7 @@ class OutputGenerate(Strict):
     poses = nested(Poses, load_default=lambda: Poses().load({}))
     storyboard = nested(StoryboardFields, allow_none=True, load_default=None)
     approved_assets = ApprovedAssets()
-    review = nested(Review, load_default=dict)
+    review = nested(Review, load_default=lambda: Review().load({}))
     output = nested(Output, load_default=lambda: dict(OUTPUT))
     seed = Whole(0, 2**31 - 1, load_default=0)
     metadata = Metadata()
@@ -271,16 +305,9 @@ class OutputGenerate(Strict):
 
     @validates_schema
     def scenes_that_can_be_played(self, data: dict[str, Any], **_: Any) -> None:
-        wrong: dict[int, dict[str, Any]] = {}
-        for index, scene in enumerate((data.get("storyboard") or {"scenes": []})["scenes"]):
-            cutaway = scene.get("cutaway")
-            if "pose" in scene and not data["poses"]["enabled"]:
-                wrong[index] = {"pose": ["needs `poses.enabled`"]}
-            if cutaway and not data["b_roll"]["enabled"]:
-                wrong[index] = {"cutaway": ["needs `b_roll.enabled`"]}
-            elif cutaway and cutaway["medium"] is not None and cutaway["medium"] not in data["b_roll"]["assets"]:
-                wrong[index] = {"cutaway": {"medium": ["is none of `b_roll.assets`"]}}
-        if wrong:
+        scenes = (data.get("storyboard") or {"scenes": []})["scenes"]
+        media = data["b_roll"]["assets"] if data["b_roll"]["enabled"] else None
+        if wrong := unplayable(scenes, poses=data["poses"]["enabled"], media=media):
             raise ValidationError({"storyboard": {"scenes": wrong}})
 
     @validates_schema
@@ -314,6 +341,7 @@ def snapshot(data: dict[str, Any]) -> OutputSnapshot:
         lower_third=_lower_third(data),
         approved=data["approved_assets"],
         given=_given(data),
+        review=_review(data),
         language=Language(script.get("language", LANGUAGE)),
     )
 
@@ -322,20 +350,30 @@ def _given(data: dict[str, Any]) -> dict[str, Any]:
     """What a storyboard answers: the stage that plans it, and the one that writes the words."""
     if data["storyboard"] is None:
         return {}
-    poses = _poses(data)
-    planned = [
+    background = data["output"]["background"]
+    scenes = planned(data["storyboard"]["scenes"], background=background, poses=_poses(data))
+    board = compose(scenes, _poses(data), _b_roll(data), _lower_third(data))
+    return {"script": records.dump(Written(_words(data), "given")), "storyboard": records.dump(board)}
+
+
+def planned(scenes: Sequence[Mapping[str, Any]], *, background: str, poses: PoseWish | None) -> list[Planned]:
+    """A person's scenes, as a planner would have answered them."""
+    return [
         Planned(
             each["transcript"],
-            each.get("background", data["output"]["background"]),
+            each.get("background", background),
             each["shot"],
             pose=each.get("pose", poses.sequence[index % len(poses.sequence)]) if poses else None,
             cutaway=PlannedCutaway(**cutaway) if (cutaway := each.get("cutaway")) else None,
             transition=each["transition"],
         )
-        for index, each in enumerate(data["storyboard"]["scenes"])
+        for index, each in enumerate(scenes)
     ]
-    board = compose(planned, poses, _b_roll(data), _lower_third(data))
-    return {"script": records.dump(Written(_words(data), "given")), "storyboard": records.dump(board)}
+
+
+def _review(data: dict[str, Any]) -> ReviewWish | None:
+    asked = data["review"]
+    return ReviewWish(tuple(asked["gates"]), asked["expires_in_s"]) if asked["gates"] else None
 
 
 def _poses(data: dict[str, Any]) -> PoseWish | None:
@@ -361,6 +399,8 @@ def _scene(step: str) -> int:
 
 
 def route(data: dict[str, Any]) -> str:
+    if data["review"]["gates"]:
+        return "approval_gated"
     if data["b_roll"]["enabled"]:
         return "b_roll"
     if data["poses"]["enabled"]:

@@ -55,6 +55,11 @@ def begin(job_id: str) -> None:
     launch(job_id, number=0)
 
 
+def resume(job_id: str) -> None:
+    """The next launch of a job of which a person said how it goes on."""
+    launch(job_id)
+
+
 def announce(client: str, job_id: str) -> None:
     """Ask a callback worker to deliver the job's next events, if the client wants any."""
     if house().wanted(client):

@@ -30,7 +30,7 @@ class Filed(Instant):
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
         if options:
-            return self._film(*arguments, frame=options["frame"], backdrop=options["backdrop"])
+            return self._film(*arguments, frame=options["frame"], backdrop=options["backdrop"], seed=seed)
         text, *_ = arguments
         obey(text)
         audio = self._keep("speech", [], text, seed)
@@ -47,8 +47,8 @@ class Filed(Instant):
         film = self._keep("video", [video.video], dict(marks))
         return Finished(film, self._keep("thumbnail", [film]), video.seconds, -16.0, -1.5)
 
-    def _film(self, neutral: Neutral, speech: Utterance, *, frame: Frame, backdrop: Asset) -> Footage:
-        clip = self._keep("clip", [neutral.cutout, speech.audio, speech.phonemes, backdrop])
+    def _film(self, neutral: Neutral, speech: Utterance, *, frame: Frame, backdrop: Asset, seed: int) -> Footage:
+        clip = self._keep("clip", [neutral.cutout, speech.audio, speech.phonemes, backdrop], seed)
         return Footage(clip, round(SECONDS * frame.fps), SECONDS)
 
     def _keep(self, kind: str, sources: Sequence[Asset | None], *said: Any) -> Asset:

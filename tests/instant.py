@@ -64,6 +64,7 @@ class Instant:
         poses: Sequence[str] = (),
         media: Sequence[str] | None = None,
         flaw: str | None = None,
+        notes: str | None = None,
     ) -> tuple[PlannedScene, ...]:
         lines = [line for line in script.split("\n") if line.strip()][:scenes]
         return tuple(

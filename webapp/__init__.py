@@ -24,7 +24,7 @@ def create_app(settings: "Settings | None" = None, *, launch: "Callable[[str], N
     if launch is None:
         from tasks import launching  # Celery reads the environment when it is imported
 
-        launch = launching.begin
+        return assemble(chosen, launching.begin, launching.resume)
     return assemble(chosen, launch)
 
 

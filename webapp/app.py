@@ -18,7 +18,7 @@ from webapp.uploads import StreamingRequest
 SCRAPE_S = 1.0
 
 
-def assemble(settings: Settings, launch: Callable[[str], None]) -> Flask:
+def assemble(settings: Settings, launch: Callable[[str], None], resume: Callable[[str], None] | None = None) -> Flask:
     app = Flask("webapp", static_folder=None)
     app.request_class = StreamingRequest
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
@@ -26,7 +26,7 @@ def assemble(settings: Settings, launch: Callable[[str], None]) -> Flask:
 
     database = Database(settings.database_url)
     metrics = Metrics(lambda: database.patiently(overview.backlog, patience_s=SCRAPE_S))
-    app.extensions[NAME] = Door(settings, database, Storage(settings.storage_url), Handoff(launch), metrics)
+    app.extensions[NAME] = Door(settings, database, Storage(settings.storage_url), Handoff(launch, resume), metrics)
 
     traffic.register(app)
     auth.register(app)

@@ -9,7 +9,8 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from db.database import DatabaseAway
-from db.jobs import KeyReused, TooManyJobs
+from db.jobs import TooManyJobs
+from db.keys import KeyReused
 from pipeline.errors import AssetDamaged, ImageTooLarge, UnreadableImage, UnreadableVideo
 from providers.storage import StorageUnusable
 from schemas.canonical import NotJson

@@ -18,16 +18,20 @@ class Handoff:
     What finds no room, or is lost with the process, the sweeper launches: the commit stands.
     """
 
-    def __init__(self, launch: Callable[[str], None], *, room: int = ROOM) -> None:
+    def __init__(
+        self, launch: Callable[[str], None], resume: Callable[[str], None] | None = None, *, room: int = ROOM
+    ) -> None:
         self._launch = launch
-        self._waiting: queue.Queue[str] = queue.Queue(room)
+        self._resume = resume or launch
+        self._waiting: queue.Queue[tuple[Callable[[str], None], str]] = queue.Queue(room)
         self._starting = threading.Lock()
         self._owner: int | None = None
 
-    def give(self, job_id: str) -> None:
+    def give(self, job_id: str, *, resumed: bool = False) -> None:
+        """`resumed`: it was launched before, and goes on."""
         self._start()
         try:
-            self._waiting.put_nowait(job_id)
+            self._waiting.put_nowait((self._resume if resumed else self._launch, job_id))
         except queue.Full:
             log.warning("left to the sweeper", job=job_id, reason="the broker does not keep up")
 
@@ -39,8 +43,8 @@ class Handoff:
 
     def _work(self) -> None:
         while True:
-            job_id = self._waiting.get()
+            launch, job_id = self._waiting.get()
             try:
-                self._launch(job_id)
+                launch(job_id)
             except Exception as error:  # whatever it is, the next job must not wait for it
                 log.warning("left to the sweeper", job=job_id, error=type(error).__name__, exc_info=True)

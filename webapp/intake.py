@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import assets, avatars, jobs, voices
 from db.models import Job
-from pipeline.answers import Unfit, answer
-from pipeline.frame import Frame
+from pipeline.answers import Unfit
 from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, PhotoSource, Snapshot, VoiceSample, VoiceSnapshot
 from providers.catalogue import Catalogue
 from providers.line import PORTS, listed
@@ -21,6 +20,7 @@ from schemas import canonical, records
 from schemas.contracts import understand
 from schemas.problems import Flaw, PayloadInvalid, pointer
 from webapp.door import client, door, in_transaction
+from webapp.edits import answered
 from webapp.errors import KeyMalformed, KeyMissing, WrongMediaType
 from webapp.job import present
 
@@ -118,7 +118,7 @@ def resolve(session: Session, asked: Snapshot, owner: str) -> tuple[Snapshot, li
         given = dict(asked.given)
         for step, asset_id in asked.approved.items():
             try:
-                given[step] = records.dump(_answer(session, step, asset_id, asked.frame, owner))
+                given[step] = answered(session, step, asset_id, asked.frame, owner)
             except Unfit as error:
                 flaws.append(Flaw(pointer(("approved_assets", step)), str(error)))
         asked = replace(asked, given=given)
@@ -131,14 +131,6 @@ def resolve(session: Session, asked: Snapshot, owner: str) -> tuple[Snapshot, li
     if isinstance(asked, AvatarSnapshot | VoiceSnapshot) and asked.sample is not None:
         flaws += _unusable(session, "/inputs/voice_sample", asked.sample, ("voice_sample",), owner)
     return asked, flaws
-
-
-def _answer(session: Session, step: str, asset_id: str, frame: Frame, owner: str) -> Any:
-    """Raises Unfit."""
-    found = assets.find(session, asset_id, client=owner, keep=True)
-    if found is None:
-        raise Unfit(f"there is no asset {asset_id}")
-    return answer(step.rpartition("/")[2], assets.asset(found), found.facts, frame)
 
 
 def _unusable(

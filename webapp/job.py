@@ -1,14 +1,16 @@
 """A job, its steps and its events, as the public sees them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db import overview
-from db.models import Attempt, Delivery, Event, Job, Record
+from db.models import Attempt, Decision, Delivery, Event, Job, Record
 from db.overview import Current
+from pipeline.review import Review
 from pipeline.routes import STAGES
 from pipeline.state import StepStatus
 from webapp.door import links
@@ -31,7 +33,7 @@ def _job(row: Job, current: Current) -> dict[str, Any]:
         "progress": row.progress,
         "stages": current.stages,
         "parked": current.parked,
-        "gate": row.gate,
+        "gate": _gate(row),
         "error": row.error,
         "result": links().present(row.result),
         "cost": cost(row.cost),
@@ -42,6 +44,31 @@ def _job(row: Job, current: Current) -> dict[str, Any]:
         "deleted_at": row.deleted_at,
         "metadata": row.snapshot.get("metadata", {}),
         "links": links().job(row.id),
+    }
+
+
+def _gate(row: Job) -> dict[str, Any] | None:
+    if row.gate is None:
+        return None
+    shown: dict[str, Any] = links().present(row.gate)
+    until = row.gate.get("expires_at")
+    return shown | {"expired": until is not None and datetime.fromisoformat(until) < datetime.now(UTC)}
+
+
+def present_decision(job: Job, row: Decision) -> dict[str, Any]:
+    approved = Review.of(job.request, job.review).approved
+    return {
+        "id": row.id,
+        "gate": row.gate,
+        "decision": row.decision,
+        "reviewer": row.reviewer,
+        "notes": row.notes,
+        "scenes": row.scenes,
+        "edits": row.edits,
+        "judged": row.judged,
+        "digest": row.digest,
+        "in_force": row.decision == "approve" and f"approve_{row.gate}" in approved,
+        "created_at": row.created_at,
     }
 
 
@@ -57,6 +84,8 @@ def present_step(row: Record, tries: Sequence[Attempt]) -> dict[str, Any]:
         "attempts": _attempts(row),
         "tries": [_try(number, each) for number, each in enumerate(tries, 1)],
         "variation": row.variation,
+        "origin": row.origin,
+        "notes": row.notes,
         "input": row.input,
         "output": links().present(row.output),
         "error": row.error,

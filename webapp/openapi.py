@@ -9,10 +9,11 @@ from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
 from schemas.assets import AvatarSchema, VoiceSchema
-from schemas.contracts import CONTRACTS
+from schemas.contracts import CONTRACTS, JOB_CONTRACTS
 from schemas.events import EventBody
 from schemas.jobs import EXAMPLE, AvatarResult, OutputResult, VoiceResult
 from schemas.problems import ProblemSchema
+from schemas.review import PlanSchema
 from webapp.errors import MEDIA_TYPE, PROBLEMS
 
 VERSION = "1.0.0"
@@ -127,12 +128,36 @@ def accepting(call: str) -> dict[str, Any]:
     }
 
 
+def about_job(call: str) -> dict[str, Any]:
+    """What a call says of itself that has a contract of its own about a job."""
+    name, schema, example = next((n, s, e) for n, (where, s, e) in JOB_CONTRACTS.items() if where == call)
+    body = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "examples": {name: {"value": example}}}
+    problems = {401: "Unauthorized", 404: "NotFound", 409: "Conflict", 413: "TooLarge", 422: "Invalid"}
+    again = {
+        "description": "This was said before: the job as it is now.",
+        "headers": REPLAYED | LOCATION,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+    }
+    if call == "retries":
+        either = {"anyOf": [{"$ref": "#/components/schemas/Job"}, {"$ref": "#/components/schemas/Plan"}]}
+        again = again | {
+            "description": "This was asked before: the job as it is now; or, with `dry_run`, the plan.",
+            "content": {"application/json": {"schema": either}},
+        }
+    return {
+        "parameters": [KEY],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {200: again}
+        | {status: {"$ref": f"#/components/responses/{said}"} for status, said in problems.items()},
+    }
+
+
 def accepted(call: str) -> dict[str, Any]:
     """What its answer is."""
     contract = next(contract for contract in CONTRACTS.values() if contract.call == call)
     job = EXAMPLE | {"kind": contract.kind, "lane": contract.example["lane"], "metadata": contract.example["metadata"]}
     fresh = {"route": ROUTE[call], "status": "accepted", "progress": 0.0, "started_at": None}
-    nothing: dict[str, Any] = {"stages": {"running": [], "waiting": [], "failed": []}}
+    nothing: dict[str, Any] = {"stages": {"running": [], "waiting": [], "failed": [], "stale": []}}
     return {"description": "The job was accepted.", "headers": LOCATION, "example": job | fresh | nothing}
 
 
@@ -158,9 +183,11 @@ def create(app: Flask) -> ProblemApi:
         "VoiceResult": VoiceResult,
         "OutputResult": OutputResult,
         "EventBody": EventBody,
+        "Plan": PlanSchema,
         "Avatar": AvatarSchema,
         "Voice": VoiceSchema,
     } | {contract.schema.__name__: contract.schema for contract in CONTRACTS.values()}
+    named = {**named, **{schema.__name__: schema for _, schema, _ in JOB_CONTRACTS.values()}}
     for name, schema in named.items():
         api.spec.components.schema(name, schema=schema)
     return api

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.frame import Frame
 from pipeline.ports import Footage, Identity, Staging, TalkingPortrait, Title, Utterance
 from pipeline.quality import Stretch
-from pipeline.snapshots import CaptionStyle, LowerThird, Seed
+from pipeline.snapshots import CaptionStyle, LowerThird, Notes, Seed
 from pipeline.stage import minutes, stage
 from pipeline.stages.b_roll import BRoll
 from pipeline.stages.background import Background
@@ -35,6 +35,7 @@ def lip_sync(
     frame: Frame,
     captions: CaptionStyle,
     seed: Seed,
+    notes: Notes | None,
     *,
     portrait: TalkingPortrait,
 ) -> Clip:
@@ -46,6 +47,7 @@ def lip_sync(
         opens=seam.opens if seam else "cut",
         closes=seam.closes if seam else "cut",
         title=Title(identity.name, lower_third.line) if lower_third else None,
+        notes=notes.text if notes else None,
     )
     footage = portrait.speak(
         identity.neutral,

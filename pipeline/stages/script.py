@@ -3,20 +3,22 @@
 from dataclasses import dataclass
 
 from pipeline.ports import ScriptWriter
-from pipeline.snapshots import ScriptRequest
+from pipeline.snapshots import Notes, ScriptRequest
 from pipeline.stage import minutes, stage
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """`origin` is `given` or `written`: nobody's words are ever passed off as another's."""
+    """`origin` is `given`, `written` or `edited`: nobody's words are ever passed off as another's."""
 
     text: str
     origin: str
 
 
 @stage(label="Writing the script", limit=minutes(2))
-def script(request: ScriptRequest, *, writer: ScriptWriter) -> Script:
+def script(request: ScriptRequest, notes: Notes | None, *, writer: ScriptWriter) -> Script:
     if request.text is not None:
         return Script(request.text, "given")
-    return Script(writer.write(request.brief or "", seconds=request.duration_s, tone=request.tone), "written")
+    asked = notes.text if notes else None
+    text = writer.write(request.brief or "", seconds=request.duration_s, tone=request.tone, notes=asked)
+    return Script(text, "written")

@@ -8,7 +8,7 @@ from functools import partial
 from pipeline.errors import StoryboardInvalid
 from pipeline.ports import PlannedScene, StoryboardPlanner
 from pipeline.sentences import sentences
-from pipeline.snapshots import BRollWish, LowerThird, PoseWish, SceneLimit, Setting
+from pipeline.snapshots import BRollWish, LowerThird, Notes, PoseWish, SceneLimit, Setting
 from pipeline.stage import minutes, stage
 from pipeline.stages.script import Script
 
@@ -77,6 +77,7 @@ def storyboard(
     poses: PoseWish | None,
     b_roll: BRollWish | None,
     lower_third: LowerThird | None,
+    notes: Notes | None,
     *,
     planner: StoryboardPlanner,
 ) -> Storyboard:
@@ -91,6 +92,7 @@ def storyboard(
         background=setting.prompt,
         poses=poses.sequence if poses else (),
         media=b_roll.media if b_roll else None,
+        notes=notes.text if notes else None,
     )
     planned = ask()
     try:

@@ -62,9 +62,10 @@ class LocalScript:
     def __init__(self, assets: AssetStore) -> None:
         self.assets = assets
 
-    def write(self, brief: str, *, seconds: float, tone: str) -> str:
+    def write(self, brief: str, *, seconds: float, tone: str, notes: str | None = None) -> str:
         """The brief's statements in order, as many as fit `seconds` (at least one; shorter is better than padded),
-        between an opening and a closing by tone. Raises TextNotSpeakable where the brief states nothing."""
+        between an opening and a closing by tone. Rules follow no notes. Raises TextNotSpeakable where the brief
+        states nothing."""
         budget = seconds * WORDS_PER_SECOND * STRETCH
         said = list(statements(brief))
         if not said:

@@ -25,10 +25,11 @@ class LocalStoryboard:
     def plan(
         self, script: str, *, scenes: int, background: str, poses: Sequence[str] = (),
         media: Sequence[str] | None = None, flaw: str | None = None,
+        notes: str | None = None,
     ) -> tuple[PlannedScene, ...]:  # fmt: skip
         """As many scenes as asked for and as there are sentences. The background is the given one in each: only the
         framing changes, and the pose. Every scene that is long enough cuts away once, after its first sentence, to the
-        next medium. Raises StoryboardInvalid for a script without words."""
+        next medium. Rules follow no notes. Raises StoryboardInvalid for a script without words."""
         lines = sentences(script)
         if not lines:
             raise StoryboardInvalid("The script has no words: write at least one sentence.")

@@ -1,6 +1,6 @@
 """The public calls: a blueprint for each collection."""
 
-from webapp.api import assets, avatars, events, jobs, outputs, voices
+from webapp.api import assets, avatars, events, jobs, outputs, review, voices
 
 BLUEPRINTS = (
     assets.blueprint,
@@ -8,5 +8,6 @@ BLUEPRINTS = (
     voices.blueprint,
     outputs.blueprint,
     jobs.blueprint,
+    review.blueprint,
     events.blueprint,
 )
