@@ -65,7 +65,7 @@ class Links:
 
     def event(self, data: dict[str, Any]) -> dict[str, Any]:
         """An event's data as the public sees it. Result and gate are ours: `metadata` is the client's, never signed."""
-        return data | {"result": self.present(data["result"]), "gate": self.present(data["gate"])}
+        return data | {name: self.present(data[name]) for name in ("result", "gate") if name in data}
 
     def _signature(self, asset_id: str, expires: str) -> str:
         return hmac.new(self._key, f"asset/1\n{asset_id}\n{expires}".encode(), sha256).hexdigest()

@@ -16,6 +16,7 @@ STAGES = {
     "multi_scene": FRAMED.format("speech background lip_sync"),
     "pose_based": FRAMED.format("speech background pose lip_sync"),
     "b_roll": FRAMED.format("speech b_roll background pose lip_sync"),
+    "approval_gated": FRAMED.format("speech b_roll background pose lip_sync"),
 }
 DRAWN = {
     "multi_scene": "(scene/1/speech | scene/1/background) > scene/1/lip_sync",
@@ -24,17 +25,29 @@ DRAWN = {
 }
 
 
-def expected(mode: str, *, poses: bool, b_roll: bool) -> str:
+def expected(mode: str, *, poses: bool, b_roll: bool, gates: tuple[str, ...]) -> str:
+    if gates:
+        return "approval_gated"
     if b_roll:
         return "b_roll"
     return "pose_based" if poses else f"{mode}_scene"
 
 
-@pytest.mark.parametrize(("mode", "poses", "b_roll"), [*product(("single", "multi"), (False, True), (False, True))])
-def test_a_payload_takes_the_route_that_the_contract_says(mode: str, poses: bool, b_roll: bool) -> None:
-    asked: dict[str, Any] = {"scenes": {"mode": mode}, "poses": {"enabled": poses}, "b_roll": {"enabled": b_roll}}
+@pytest.mark.parametrize(
+    ("mode", "poses", "b_roll", "gates"),
+    [*product(("single", "multi"), (False, True), (False, True), ((), ("script",), ("background", "video_asset")))],
+)
+def test_a_payload_takes_the_route_that_the_contract_says(
+    mode: str, poses: bool, b_roll: bool, gates: tuple[str, ...]
+) -> None:
+    asked: dict[str, Any] = {
+        "scenes": {"mode": mode},
+        "poses": {"enabled": poses},
+        "b_roll": {"enabled": b_roll},
+        "review": {"gates": list(gates)},
+    }
     understood = understand(payload("output.generate/1", **asked), "outputs")
-    assert understood.route == expected(mode, poses=poses, b_roll=b_roll)
+    assert understood.route == expected(mode, poses=poses, b_roll=b_roll, gates=gates)
     made = plan(understood.route, 2)
     stages = dict.fromkeys(step.stage.name for step in made.steps.values())
     assert sorted(stages) == sorted(STAGES[understood.route].split())

@@ -204,7 +204,6 @@ def test_images_come_as_assets_or_addresses() -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer", "words"),
     [
-        ({"review": {"gates": ["script"]}}, "/review/gates", "not offered yet: send []"),
         ({"output": {"music": "calm"}}, "/output/music", "not offered yet: send null"),
     ],
 )

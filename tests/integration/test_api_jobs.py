@@ -85,6 +85,7 @@ def test_a_running_job_tells_what_runs_waits_and_failed(api: Api) -> None:
         "running": ["scene/1/speech"],
         "waiting": ["scene/2/speech"],
         "failed": ["scene/1/lip_sync"],
+        "stale": [],
     }
     assert (shown["progress"], shown["cost"]) == (0.42, {"amount": "1.2345", "currency": "USD"})
 

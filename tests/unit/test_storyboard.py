@@ -49,6 +49,7 @@ def planned(
         poses,
         b_roll,
         LowerThird("Host"),
+        None,
         planner=planner,
     )
     return made
