@@ -208,7 +208,8 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
         retries.settle(job)
         left = job.left(found.satisfied)
         if left != EMPTY and rest != JobStatus.AWAITING_APPROVAL:
-            return _rest(job, rest, left)
+            _rest(job, rest, left)
+            return Move(client=job.client)
     while left != EMPTY and isinstance(first := parts(left)[0], Gate):
         if not decisions.stands(job, first):
             decisions.open(job, first)
@@ -232,16 +233,17 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
     return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
 
 
-def _rest(job: Turn, status: str, left: Node) -> Move:
-    """Only one step was asked for, of a job that had not come to its end: what else is left still is."""
-    if status == JobStatus.CANCELLED:
+def _rest(job: Turn, status: str, left: Node) -> None:
+    """Only one step was asked for, and something else is left: the job is again what it was."""
+    if status == JobStatus.COMPLETED:
+        job.complete(job.result)
+    elif status == JobStatus.CANCELLED:
         job.cancel()
     else:
         first = next(iter(steps_of(left)), None)
         says = "Only one stage was asked for. To go on, retry the job without naming a stage."
         stage = first.key if first else job.plan.last
         job.fail(problem(stage, Error("incomplete", says, retryable=True), attempts=0, provider=None))
-    return Move(client=job.client)
 
 
 def segment_done(job: Turn) -> bool:

@@ -147,7 +147,7 @@ def rerun(
     voided = {gate.key for gate in job.plan.gates.values() if not set(job.plan.judged(gate)).isdisjoint(steps)}
     if voided & job.review.approved:
         job.review = replace(job.review, approved=job.review.approved - voided)
-    if job.plan.storyboard in steps:
+    if job.plan.storyboard in steps and job.review.only is None:
         job.count(None)
 
 
@@ -244,9 +244,6 @@ def _refuse_what_is_not_free(job: Turn, asked: Asked) -> None:
     named = asked.from_stage
     if named is None:
         return
-    row = job.seen.get(named)
-    if row is not None and _busy(row):
-        raise NoRetry(f"{named} is about to end: ask again in a moment.", job.status)
     if asked.single or asked.edits:
         lacking = [
             key for key in job.plan.predecessors[named] if key not in job.seen or job.seen[key].status not in SATISFIED
@@ -258,6 +255,14 @@ def _refuse_what_is_not_free(job: Turn, asked: Asked) -> None:
             )
 
 
+def _refuse_what_would_miss_it(job: Turn, run: Collection[str], again: Collection[str]) -> None:
+    """A step that is worked on just now goes on with what it has read."""
+    for key in run:
+        reads_anew = key in again or not job.plan.predecessors[key].isdisjoint(run)
+        if key in job.seen and _busy(job.seen[key]) and reads_anew:
+            raise NoRetry(f"{key} is about to end: ask again in a moment.", job.status)
+
+
 def _planned(job: Turn, asked: Asked, found: Outlook) -> Planned:
     run: tuple[str, ...] = found.run
     stale: tuple[str, ...] = ()
@@ -265,6 +270,7 @@ def _planned(job: Turn, asked: Asked, found: Outlook) -> Planned:
         run = tuple(key for key in found.run if key == asked.from_stage)
         stale = tuple(key for key in found.run if key not in run and key in job.seen and _done(job.seen[key]))
     voids = tuple(gate.key for gate in found.voids if gate.key in job.review.approved and _judges(job, gate, run))
+    _refuse_what_would_miss_it(job, run, _again(asked))
     if not run:
         raise NoRetry("There is nothing to run: everything is there and up to date. Name a stage.", job.status)
     if job.status == JobStatus.AWAITING_APPROVAL and asked.from_stage is None:
