@@ -117,7 +117,9 @@ def _soak(soak: dict[str, Any] | None) -> str:
         f"### The soak\n\n{soak['minutes']:g} minutes, seed {soak['seed']}: "
         f"{sum(soak['jobs'].values())} jobs ({jobs}), "
         f"{sum(soak['faults'].values())} faults, {sum(soak['restarts'].values())} processes started again, "
-        f"{soak['charges']} paid calls, {soak['events']} events. Quiet {soak['settled_s']:g} s after the last fault.\n",
+        f"{soak['charges']} paid calls, {soak['events']} events, "
+        f"{sum(soak['decisions'].values())} decisions at gates. "
+        f"Quiet {soak['settled_s']:g} s after the last fault.\n",
         "| question | found wrong |\n| --- | --- |",
         *(f"| {question} | {len(flaws)} |" for question, flaws in soak["flaws"].items()),
         "\n| fault | times |\n| --- | --- |",

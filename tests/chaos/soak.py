@@ -9,6 +9,7 @@ from typing import Any
 
 import amqp
 
+from pipeline.routes import GATES
 from tests import paid
 from tests.chaos import faults, oracle
 from tests.chaos.stand import ENDED, Stand
@@ -18,12 +19,16 @@ FAULT_EVERY_S = (3.0, 12.0)
 MOST_OPEN = 30  # two cores: what waits longer than this shows nothing new
 CANCELLED = 0.1
 DOOMED = 0.04
+GATED = 0.25
+REVISED = 0.2
+DECIDED = 0.1  # of the open gates, at each look
 # A step that kills its process each time, and one that needs too much memory.
 FATAL = (
     paid.POISON,
     "raise MemoryError",
 )
 QUIET_S = 300.0
+LOOK_S = 1.0
 AWAY_S = 30.0
 FROZEN_S = 15.0
 CROWD = 12
@@ -105,6 +110,7 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
     cancelled: set[str] = set()
     doomed: set[str] = set()
     happened: Counter[str] = Counter()
+    decisions: Counter[str] = Counter()
     _trouble(stand)
     start = time.monotonic()
     end = start + minutes * 60
@@ -119,6 +125,7 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
                 doomed |= {running[-1]} if fatal else set()
             if random.random() < CANCELLED and stand.cancel(victim := random.choice(running)):
                 cancelled.add(victim)
+        decisions += _decide(stand, share=DECIDED, revised=REVISED)
         if now >= next_fault:
             (fault,) = random.choices(FAULTS, [each.weight for each in FAULTS])
             print(f"{now - start:6.0f} s  {fault.name}", flush=True)
@@ -134,7 +141,10 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
     quiet = time.monotonic()
     jobs = stand.accepted[first:]
     stand.supervisor.await_ready()
-    late = oracle.settle(stand, jobs, within=QUIET_S)
+    late = ["not looked at yet"]
+    while late and time.monotonic() - quiet < QUIET_S:
+        decisions += _decide(stand, share=1.0, revised=0.0)
+        late = oracle.settle(stand, jobs, within=LOOK_S)
     settled_s = time.monotonic() - quiet
     lost = stand.ask("SELECT count(*) AS n FROM jobs WHERE error ->> 'code' = 'worker_lost'")[0]["n"]
     flaws = oracle.judge(stand, jobs, dead=lost)
@@ -150,6 +160,7 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
         "minutes": minutes,
         "jobs": dict(statuses),
         "cancelled": len(cancelled),
+        "decisions": dict(decisions),
         "faults": dict(happened),
         "restarts": dict(stand.supervisor.restarts),
         "charges": len(stand.vendor.books()),
@@ -158,6 +169,17 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
         "settled_s": round(settled_s, 1),
         "flaws": flaws,
     }
+
+
+def _decide(stand: Stand, *, share: float, revised: float) -> Counter[str]:
+    """What a person said of each gate, and of how many another one had decided before."""
+    said: Counter[str] = Counter()
+    for waiting in stand.gates():
+        if random.random() < share:
+            decision = "revise" if random.random() < revised else "approve"
+            status = stand.decide(waiting["id"], waiting["gate"], decision)
+            said[decision if status in (200, 202) else f"{decision}: {status}"] += 1
+    return said
 
 
 def _trouble(stand: Stand) -> None:
@@ -174,4 +196,5 @@ def _job(stand: Stand) -> str:
     seed = paid.seed(
         speech=random.choice((0, 1, 2, 4)), background=random.choice((0, 3, 4, 2)), lip_sync=random.choice((2, 4, 5, 6))
     )
-    return stand.output_job(seed=seed, scenes=random.choice((1, 2, 3, 5)), lane=lane)
+    gates = random.sample(GATES, random.choice((1, 1, 2, 4))) if random.random() < GATED else ()
+    return stand.output_job(seed=seed, scenes=random.choice((1, 2, 3, 5)), lane=lane, gates=gates)

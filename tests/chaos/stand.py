@@ -171,7 +171,15 @@ class Stand:
         asked = {"name": "Demo", "inputs": {"images": [{"asset_id": photo}]}, "consent": consent}
         return self._submit("/v1/avatars", {"contract": "avatar.create/1", "lane": lane, **asked})
 
-    def output_job(self, *, seed: int = 0, scenes: int = 1, lane: str = "avatar", text: str | None = None) -> str:
+    def output_job(
+        self,
+        *,
+        seed: int = 0,
+        scenes: int = 1,
+        lane: str = "avatar",
+        text: str | None = None,
+        gates: Sequence[str] = (),
+    ) -> str:
         """A talking video whose every scene says something that was never said before."""
         word = uuid4().hex[:12]
         lines = [f"{text or 'Scene'} {number} {word}" for number in range(1, scenes + 1)]
@@ -180,6 +188,7 @@ class Stand:
             "script": {"text": "\n".join(lines) if text is None or scenes > 1 else text},
             "scenes": {"mode": "multi" if scenes > 1 else "single", "max": scenes},
             "output": {"background": f"an office {word}", "captions": "sidecar"},
+            "review": {"gates": list(gates)},
             "seed": seed,
         }
         return self._submit("/v1/outputs", {"contract": "output.generate/1", "lane": lane, **asked})
@@ -189,6 +198,15 @@ class Stand:
         assert answer.status_code in (200, 202), answer.text
         self.accepted.append(answer.json()["id"])
         return self.accepted[-1]
+
+    def gates(self) -> list[dict[str, Any]]:
+        """The jobs at which a person is to decide: `id` and `gate`."""
+        return self.ask("SELECT id, gate FROM jobs WHERE status = 'awaiting_approval' AND gate IS NOT NULL")
+
+    def decide(self, job_id: str, gate: Mapping[str, Any], decision: str) -> int:
+        """The answer's status."""
+        asked = {"contract": "job.approve/1", "gate": gate["name"], "digest": gate["digest"], "decision": decision}
+        return self.call("POST", f"/v1/jobs/{job_id}/approvals", json=asked).status_code
 
     def cancel(self, job_id: str) -> bool:
         """False where it had ended already."""
