@@ -52,11 +52,16 @@ class Job(Base):
         Index(None, "client", "id"),
         Index("ix_jobs_client_active", "client", postgresql_where=text("status IN ('accepted', 'running')")),
         Index("ix_jobs_nudge_at_active", "nudge_at", postgresql_where=text("status IN ('accepted', 'running')")),
-        # what the deletion of an avatar asks
-        Index("ix_jobs_client_avatar", "client", postgresql_where=text("kind = 'avatar'")),
+        # what deletion asks
+        Index("ix_jobs_client_identity", "client", postgresql_where=text("kind <> 'output'")),
         Index("ix_jobs_client_awaiting", "client", postgresql_where=text("status = 'awaiting_approval'")),
         Index(
             "ix_jobs_avatar_id", text("(request #>> '{avatar,avatar_id}')"), postgresql_where=text("kind = 'output'")
+        ),
+        Index(
+            "ix_jobs_voice_id",
+            text("(request #>> '{avatar,voice_id}')"),
+            postgresql_where=text("(request #>> '{avatar,voice_id}') IS NOT NULL"),
         ),
     )
 
@@ -331,7 +336,7 @@ class VoiceRow(Base):
 
 
 class AvatarRow(Base):
-    """A reusable identity."""
+    """A reusable identity, as its newest version is."""
 
     __tablename__ = "avatars"
     __table_args__ = (Index(None, "client", "id"), UniqueConstraint("job_id"))
@@ -345,6 +350,20 @@ class AvatarRow(Base):
     sheet: Mapped[dict[str, Any]]
     voice_id: Mapped[str | None] = mapped_column(ForeignKey("voices.id", ondelete="SET NULL"), index=True)
     consent: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AvatarVersion(Base):
+    """An avatar as it was saved once; it stays so. `voice_version` is that of the voice when it was saved."""
+
+    __tablename__ = "avatar_versions"
+
+    avatar_id: Mapped[str] = mapped_column(ForeignKey("avatars.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    neutral: Mapped[dict[str, Any]]
+    sheet: Mapped[dict[str, Any]]
+    voice_id: Mapped[str | None] = mapped_column(ForeignKey("voices.id", ondelete="SET NULL"), index=True)
+    voice_version: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import ids
 from db.models import VoiceRow
+from schemas.records import digest
 
 
 def save(
@@ -23,12 +24,20 @@ def save(
     sample: Mapping[str, Any],
     preview: Mapping[str, Any],
 ) -> str:
-    """The id of the job's voice: the same one, however often the step is entered."""
+    """The id of the job's voice: the same one, however often the step is entered.
+
+    Its version counts how often what was saved differed from what was there.
+    """
     made = {"model": dict(model), "traits": dict(traits), "sample": dict(sample), "preview": dict(preview)}
     row = {"client": client, "job_id": job_id, "name": name, "consent": dict(consent), **made}
-    statement = insert(VoiceRow).values(id=ids.new("voc"), **row)
-    renewed = statement.on_conflict_do_update(index_elements=["job_id"], set_=made)
-    return session.scalars(renewed.returning(VoiceRow.id)).one()
+    first = insert(VoiceRow).values(id=ids.new("voc"), **row)
+    session.execute(first.on_conflict_do_nothing(index_elements=["job_id"]))
+    kept = session.scalars(select(VoiceRow).where(VoiceRow.job_id == job_id).with_for_update()).one()
+    if digest({part: getattr(kept, part) for part in made}) != digest(made):
+        kept.version += 1
+        for part, value in made.items():
+            setattr(kept, part, value)
+    return kept.id
 
 
 def find(session: Session, voice_id: str, *, client: str, keep: bool = False) -> VoiceRow | None:

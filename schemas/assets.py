@@ -119,22 +119,40 @@ class VoiceSchema(Schema):
     created_at = Instant(required=True)
 
 
+class AvatarVersionShown(Schema):
+    """An avatar as it was saved once; it does not change any more."""
+
+    version = fields.Integer(required=True)
+    neutral_image = fields.Nested(LinkedAsset, required=True)
+    character_sheet = fields.Nested(LinkedAsset, required=True)
+    voice_id = fields.String(required=True, allow_none=True)
+    voice_version = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Which version of its own voice it was saved with."}
+    )
+    created_at = Instant(required=True)
+
+
 class AvatarSchema(Schema):
-    """A reusable identity, and the consent it rests on."""
+    """A reusable identity as its newest version is, and the consent it rests on."""
 
     id = fields.String(required=True)
     name = fields.String(required=True)
-    version = fields.Integer(required=True)
+    version = fields.Integer(
+        required=True, metadata={"description": "Counts from 1: its job made pictures or a voice anew."}
+    )
     consent = fields.Nested(ConsentShown, required=True)
     neutral_image = fields.Nested(LinkedAsset, required=True)
     character_sheet = fields.Nested(LinkedAsset, required=True)
     voice_id = fields.String(required=True, allow_none=True, metadata={"description": "Its own voice, if it has one."})
+    versions = fields.List(
+        fields.Nested(AvatarVersionShown), required=True, metadata={"description": "Newest first; all are kept."}
+    )
     job_id = fields.String(required=True)
     created_at = Instant(required=True)
 
 
-class DeletedAvatar(Schema):
-    """What went with the avatar. Its jobs are still listed, with `deleted_at` and without their content."""
+class DeletedIdentity(Schema):
+    """What went with an avatar or a voice. Its jobs are still listed, with `deleted_at` and without their content."""
 
     id = fields.String(required=True)
     deleted = fields.Constant(True, required=True, metadata={"type": "boolean"})

@@ -190,7 +190,9 @@ class JobSchema(Schema):
     deleted_at = Instant(
         required=True,
         allow_none=True,
-        metadata=described("When its avatar was deleted, and with it the content of the job: only its facts are left."),
+        metadata=described(
+            "When its avatar or voice was deleted, and with it the content of the job: only its facts are left."
+        ),
     )
     metadata = fields.Raw(required=True, metadata={"type": "object"})
     links = fields.Dict(fields.String(), fields.String(metadata={"format": "uri"}), required=True)

@@ -126,7 +126,7 @@ class Api:
     def avatar(self, client: str = "product") -> AvatarRow:
         job = factories.JobFactory.build(client=client, kind="avatar", route="avatar_creation", status="completed")
         row: AvatarRow = factories.AvatarFactory.build(client=client, job_id=job.id)
-        self.add(job, row)
+        self.add(job, row, factories.AvatarVersionFactory.of(row))
         return row
 
     def output_payload(self, **changes: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import factory
 
 from db import ids
-from db.models import AssetRow, Attempt, AvatarRow, Delivery, Event, Job, ProviderCall, Record, VoiceRow
+from db.models import AssetRow, Attempt, AvatarRow, AvatarVersion, Delivery, Event, Job, ProviderCall, Record, VoiceRow
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -52,6 +52,18 @@ class AvatarFactory(factory.Factory):
     )
     neutral = factory.LazyFunction(lambda: {"image": asset_json("neutral"), "cutout": None})
     sheet = factory.LazyFunction(lambda: asset_json("sheet"))
+
+
+class AvatarVersionFactory(factory.Factory):
+    class Meta:
+        model = AvatarVersion
+
+    version = 1
+
+    @classmethod
+    def of(cls, avatar: AvatarRow) -> AvatarVersion:
+        made: AvatarVersion = cls.build(avatar_id=avatar.id, neutral=avatar.neutral, sheet=avatar.sheet)
+        return made
 
 
 class VoiceFactory(factory.Factory):

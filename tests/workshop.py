@@ -25,6 +25,8 @@ from webapp.door import NAME
 
 TABLES = text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name")
 
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -90,6 +92,11 @@ class Workshop:
     def files(self) -> set[str]:
         """The digests of all that is stored."""
         return {path.name for path in (self.root / "sha256").rglob("*") if path.is_file()}
+
+    def waits(self) -> bool:
+        """Whether some session of this database waits for a lock."""
+        with self.house.database.transaction() as session:
+            return bool(session.scalar(WAITING))
 
     def dump(self) -> str:
         """Every row of every table."""

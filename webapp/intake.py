@@ -10,7 +10,8 @@ import structlog
 from flask import request
 from sqlalchemy.orm import Session
 
-from db import assets, avatars, jobs, voices
+from db import assets, avatars, deletion, jobs, voices
+from db.keys import KeyReused
 from db.models import Job
 from pipeline.answers import Unfit
 from pipeline.snapshots import AvatarSnapshot, OutputSnapshot, PhotoSource, Snapshot, VoiceSample, VoiceSnapshot
@@ -71,7 +72,13 @@ def accept(call: str) -> Accepted:
 
     def work(session: Session) -> Accepted:
         request, flaws = resolve(session, asked.request, caller.name)
-        job_id, replayed = jobs.accept(session, replace(order, request=records.dump(request)))
+        try:
+            job_id, replayed = jobs.accept(session, replace(order, request=records.dump(request)))
+        except KeyReused:
+            deleted = deletion.answer(session, key, client=caller.name)
+            if deleted is None:
+                raise
+            job_id, replayed = deleted, True
         if flaws and not replayed:  # a replay is answered even when what it named is gone by now
             raise PayloadInvalid(flaws)
         return Accepted(present(session, [session.get_one(Job, job_id)])[0], replayed)

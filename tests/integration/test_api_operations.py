@@ -318,7 +318,7 @@ def test_answers_about_what_was_deleted_are_as_documented(api: Api, document: di
     asset = api.photo()
     answers = {
         "TracedAsset": api.product.get(f"/v1/assets/{asset.id}?lineage=full"),
-        "DeletedAvatar": api.product._ask("DELETE", f"/v1/avatars/{avatar.id}"),
+        "DeletedIdentity": api.product._ask("DELETE", f"/v1/avatars/{avatar.id}"),
         "Job": api.product.get(f"/v1/jobs/{avatar.job_id}"),
         "StepList": api.product.get(f"/v1/jobs/{avatar.job_id}/stages"),
         "EventList": api.product.get(f"/v1/jobs/{avatar.job_id}/events"),

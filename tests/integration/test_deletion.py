@@ -320,9 +320,9 @@ def test_a_job_accepted_first_is_seen_and_one_that_comes_second_finds_nothing(wo
                     session.flush()
                     session.execute(text("SELECT FROM avatars WHERE id = :id FOR KEY SHARE"), {"id": avatar})
                 else:
-                    deletion.delete(session, avatar, client="product")
+                    deletion.delete_avatar(session, avatar, client="product")
                 late = hands.submit(calls[second])
-                eventually(lambda: waits(api), within=10, what=f"{second} waits for the other")
+                eventually(lambda: workshop.waits(), within=10, what=f"{second} waits for the other")
             assert late.result(10).status_code == (409 if second == "delete" else 422)
 
 
@@ -332,9 +332,9 @@ def test_a_photo_that_is_being_deleted_starts_no_avatar(workshop: Workshop, api:
     asked = payload("avatar.create/1", inputs={"images": [{"asset_id": photo}]})
     with ThreadPoolExecutor(1) as hands:
         with api.database.transaction() as session:
-            deletion.delete(session, avatar, client="product")
+            deletion.delete_avatar(session, avatar, client="product")
             late = hands.submit(api.product.post, "/v1/avatars", asked)
-            eventually(lambda: waits(api), within=10, what="intake waits")
+            eventually(lambda: workshop.waits(), within=10, what="intake waits")
         assert late.result(10).status_code == 422
 
 
@@ -371,7 +371,7 @@ def test_a_photo_that_is_sent_again_while_its_file_is_removed_is_not_lost(worksh
         sweeping = hands.submit(removing.clear, api.database, slow)
         assert slow.began.wait(10)
         sent = hands.submit(workshop.upload, api.product, content)
-        eventually(lambda: waits(api), within=10, what="the upload waits for the removal")
+        eventually(lambda: workshop.waits(), within=10, what="the upload waits for the removal")
         slow.go_on.set()
         assert sweeping.result(10) == 1
         again = sent.result(10)
@@ -476,17 +476,6 @@ def events(api: Api, job_id: str) -> list[dict[str, Any]]:
 def rows(workshop: Workshop, *names: str) -> list[str]:
     """Every row that names one of these."""
     return sorted(row for row in workshop.dump().splitlines() if any(name in row for name in names))
-
-
-def waits(api: Api) -> bool:
-    """Whether some session of this database waits for a lock."""
-    with api.database.transaction() as session:
-        found = session.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        )
-        return bool(found)
 
 
 def stored(workshop: Workshop, sha256: str) -> Path:

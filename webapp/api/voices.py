@@ -5,13 +5,14 @@ from typing import Any
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from db import voices
-from schemas.assets import VoiceSchema
+from db import deletion, voices
+from schemas.assets import DeletedIdentity, VoiceSchema
 from schemas.jobs import JobSchema
 from webapp.door import client, in_transaction, links
 from webapp.errors import NotFound
 from webapp.intake import accept
 from webapp.openapi import accepted, accepting
+from webapp.removal import remove
 
 blueprint = Blueprint("voices", __name__, url_prefix="/v1/voices", description="Voices made from samples.")
 
@@ -54,3 +55,17 @@ def show(voice_id: str) -> Any:
     if found := in_transaction(work):
         return found
     raise NotFound("voice", voice_id)
+
+
+@blueprint.route("/<id:voice_id>", methods=["DELETE"])
+@blueprint.response(200, DeletedIdentity)
+@blueprint.alt_response(409, "Conflict")
+def delete(voice_id: str) -> Any:
+    """Delete a voice, its sample and its preview
+
+    The sample stays where another identity has it too. Its job stays without its content, and videos that were spoken
+    with it stay whole, but cannot be spoken again. What providers keep is not reached from here. Refused while a job
+    uses it, and for an avatar's own voice, which goes with the avatar. Whoever asks again is told that there is no such
+    voice.
+    """
+    return remove("voice", voice_id, deletion.delete_voice)

@@ -1,0 +1,157 @@
+"""An avatar whose job makes its pictures or its voice anew: what its versions show, and which one a video has."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import text, update
+
+from db.database import Database
+from db.models import Job, Record
+from db.schema import config
+from pipeline.state import JobStatus, StepStatus
+from tests import factories, inline
+from tests.api import Api, payload, serve
+from tests.workshop import Workshop
+
+SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt "
+
+
+@pytest.fixture
+def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
+    api = serve(database_url, storage_url)
+    yield Workshop.of(api)
+    api.database.dispose()
+
+
+def avatar_with_voice(workshop: Workshop) -> str:
+    product = workshop.api.product
+    sample = product.upload(SOUND + b"hello", "sample.wav").get_json()["id"]
+    inputs = {"images": [{"asset_id": workshop.upload(product)}], "voice_sample": {"asset_id": sample}}
+    job = workshop.run(workshop.submit(product, "avatars", payload("avatar.create/1", inputs=inputs)))
+    assert job.status == "completed", job.error
+    return str((job.result or {})["avatar_id"])
+
+
+def shown(api: Api, avatar_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.product.get(f"/v1/avatars/{avatar_id}").get_json()
+    return found
+
+
+def save_again(workshop: Workshop, avatar_id: str, **outputs: Any) -> Job:
+    """Its job goes through its last step once more, after these steps made something else."""
+    database, job_id = workshop.house.database, shown(workshop.api, avatar_id)["job_id"]
+    with database.transaction() as session:
+        for step, output in outputs.items():
+            mine = (Record.job_id == job_id) & (Record.step == step)
+            session.execute(update(Record).where(mine).values(output=output))
+        last = (Record.job_id == job_id) & (Record.step == "persist_identity")
+        session.execute(update(Record).where(last).values(status=StepStatus.PENDING, output=None))
+        session.execute(update(Job).where(Job.id == job_id).values(status=JobStatus.RUNNING, result=None))
+    job = workshop.run(job_id)
+    assert job.status == "completed", job.error
+    return job
+
+
+def outputs(workshop: Workshop, avatar_id: str) -> dict[str, Any]:
+    rows = inline.rows(workshop.house.database, shown(workshop.api, avatar_id)["job_id"])
+    return {step: row.output for step, row in rows.items()}
+
+
+def redrawn(workshop: Workshop, avatar_id: str, digest: str = "d" * 64) -> dict[str, Any]:
+    sheet: dict[str, Any] = outputs(workshop, avatar_id)["character_sheet"]
+    return {"sheet": sheet["sheet"] | {"sha256": digest, "id": f"ast_{digest[:26]}"}}
+
+
+def test_a_new_avatar_has_one_version(workshop: Workshop) -> None:
+    avatar = shown(workshop.api, avatar_with_voice(workshop))
+    (only,) = avatar["versions"]
+    assert (avatar["version"], only["version"], only["voice_version"]) == (1, 1, 1)
+    for same in ("voice_id", "created_at"):
+        assert only[same] == avatar[same]
+    for asset in ("neutral_image", "character_sheet"):
+        assert only[asset]["sha256"] == avatar[asset]["sha256"]
+        assert set(only[asset]) == {"id", "url", "media_type", "bytes", "sha256"}
+
+
+def test_to_save_the_same_again_changes_nothing(workshop: Workshop) -> None:
+    """Even where other rows stand for the same files."""
+    avatar = avatar_with_voice(workshop)
+    before = shown(workshop.api, avatar)
+    same = redrawn(workshop, avatar, digest=before["character_sheet"]["sha256"])
+    save_again(workshop, avatar)
+    save_again(workshop, avatar, character_sheet=same)
+    after = shown(workshop.api, avatar)
+    for each in (before, after):
+        del each["neutral_image"], each["character_sheet"]
+        each["versions"] = [(one["version"], one["character_sheet"]["id"]) for one in each["versions"]]
+    assert after == before
+
+
+def test_what_was_made_anew_is_a_new_version_and_the_old_one_stays(workshop: Workshop) -> None:
+    avatar = avatar_with_voice(workshop)
+    before = shown(workshop.api, avatar)
+    save_again(workshop, avatar, character_sheet=redrawn(workshop, avatar))
+    after = shown(workshop.api, avatar)
+    assert (after["id"], after["version"]) == (avatar, 2)
+    assert after["character_sheet"]["sha256"] == "d" * 64
+    newest, oldest = after["versions"]
+    assert (newest["version"], newest["character_sheet"]["sha256"]) == (2, "d" * 64)
+    assert (oldest["version"], oldest["character_sheet"]["sha256"]) == (1, before["character_sheet"]["sha256"])
+    assert newest["neutral_image"]["sha256"] == oldest["neutral_image"]["sha256"]
+    assert newest["created_at"] > oldest["created_at"] == before["created_at"]
+
+
+def test_a_voice_cloned_anew_makes_a_version_of_the_voice_and_of_the_avatar(workshop: Workshop) -> None:
+    avatar = avatar_with_voice(workshop)
+    voice_id = shown(workshop.api, avatar)["voice_id"]
+    cloned = outputs(workshop, avatar)["clone_voice"]
+    cloned["voice"]["external_id"] = "another clone"
+    save_again(workshop, avatar, clone_voice=cloned)
+    versions = shown(workshop.api, avatar)["versions"]
+    assert [(each["version"], each["voice_id"], each["voice_version"]) for each in versions] == [
+        (2, voice_id, 2),
+        (1, voice_id, 1),
+    ]
+    assert workshop.api.product.get(f"/v1/voices/{voice_id}").get_json()["version"] == 2
+
+
+def test_a_video_has_the_version_that_is_the_newest_when_it_begins_and_says_which(workshop: Workshop) -> None:
+    avatar = avatar_with_voice(workshop)
+    early = workshop.video(workshop.api.product, avatar)
+    save_again(workshop, avatar, character_sheet=redrawn(workshop, avatar))
+    late = workshop.video(workshop.api.product, avatar)
+    for job, version in ((early, 1), (late, 2)):
+        stages = workshop.api.product.get(f"/v1/jobs/{job.id}/stages").get_json()["stages"]
+        (loaded,) = (stage["output"] for stage in stages if stage["key"] == "load_identity")
+        assert (loaded["avatar_id"], loaded["version"]) == (avatar, version)
+
+
+def test_every_version_goes_with_its_avatar(workshop: Workshop) -> None:
+    avatar = avatar_with_voice(workshop)
+    save_again(workshop, avatar, character_sheet=redrawn(workshop, avatar))
+    versions = shown(workshop.api, avatar)["versions"]
+    named = [each[asset]["id"] for each in versions for asset in ("neutral_image", "character_sheet")]
+    assert workshop.api.product._ask("DELETE", f"/v1/avatars/{avatar}").status_code == 200
+    workshop.sweep()
+    left = workshop.dump()
+    assert [name for name in (*named, "avatar_versions", versions[0]["voice_id"]) if name in left] == []
+    assert workshop.files() == set(), "the sample that was uploaded for its voice as well"
+
+
+def test_avatars_from_before_there_were_versions_have_their_first(database_url: str) -> None:
+    database = Database(database_url)
+    command.downgrade(config(database_url), "0008-1")
+    job = factories.JobFactory.build(kind="avatar", status="completed")
+    avatar = factories.AvatarFactory.build(job_id=job.id)
+    with database.transaction() as session:
+        for row in (job, avatar):
+            session.add(row)
+            session.flush()
+    command.upgrade(config(database_url), "head")
+    with database.transaction() as session:
+        (row,) = session.execute(text("SELECT * FROM avatar_versions")).mappings()
+    assert (row["avatar_id"], row["version"], row["sheet"]) == (avatar.id, 1, avatar.sheet)
+    assert (row["voice_id"], row["voice_version"]) == (None, None)
+    database.dispose()
