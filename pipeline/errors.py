@@ -30,6 +30,12 @@ class ImageTooLarge(StageError):
     code = "image_too_large"
 
 
+class AnimatedImage(StageError):
+    """Several pictures in one file: nobody knows which of them is meant."""
+
+    code = "animated_image"
+
+
 class UnreadableVideo(StageError):
     """Damaged, cut off, without a picture, or of a kind that is not taken."""
 
@@ -45,9 +51,39 @@ class SeveralFaces(StageError):
 
 
 class UnusableFace(StageError):
-    """A face was found, but is too small, blurred, dark, turned away or cut off."""
+    """A face was found, but nothing good can be made of it."""
 
     code = "unusable_face"
+
+
+class FaceCutOff(UnusableFace):
+    code = "face_cut_off"
+
+
+class FaceTooSmall(UnusableFace):
+    code = "face_too_small"
+
+
+class FaceTurned(UnusableFace):
+    code = "face_turned"
+
+
+class FaceTooDark(UnusableFace):
+    code = "face_too_dark"
+
+
+class FaceOverexposed(UnusableFace):
+    code = "face_overexposed"
+
+
+class FaceBlurred(UnusableFace):
+    code = "face_blurred"
+
+
+class PersonTooSmall(UnusableFace):
+    """The face would do, but the person fills too little of the picture to be cut out of it."""
+
+    code = "person_too_small"
 
 
 class UnreadableSound(StageError):

@@ -303,7 +303,8 @@ class Captions:
 @capability("photo")
 class PhotoInspector(Protocol):
     def inspect(self, photo: Asset) -> FaceReport:
-        """Measure the one face. Raises UnreadableImage, ImageTooLarge, NoFace, SeveralFaces, UnusableFace."""
+        """Measure the one face. Raises UnreadableImage, ImageTooLarge, AnimatedImage, NoFace, SeveralFaces, and the
+        kinds of UnusableFace."""
         ...
 
 
@@ -414,7 +415,8 @@ class CutawayMaker(Protocol):
         """Silent pictures that fill the frame for `seconds`, a whole number of frames.
 
         From a photo or a video, which is cropped, and looped where it is shorter; or, without one, from the `words`,
-        whose times count from the first picture. Raises UnreadableImage, ImageTooLarge, UnreadableVideo.
+        whose times count from the first picture. Raises UnreadableImage, ImageTooLarge, AnimatedImage,
+        UnreadableVideo.
         """
         ...
 

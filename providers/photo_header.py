@@ -7,10 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.errors import ImageTooLarge, UnreadableImage
+from pipeline.errors import AnimatedImage, ImageTooLarge, UnreadableImage
 
 MOST_PARTS = 1000  # before the pixels; a camera writes a dozen, and a file of nothing else would be read for seconds
 MOST_PIXELS = 40_000_000  # as many as the phones of today take; decoded they fill 120 MB
+ANEW = "Open it in a photo program and save it again as JPEG."
+SMALLER = "Send it smaller: a face is good with 1000 pixels."
 TAKEN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 SIGNATURES: dict[str, Callable[[bytes], bool]] = {
     "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
@@ -34,27 +36,31 @@ def recognise(head: bytes) -> str | None:
 
 
 def read(file: Path) -> PhotoHeader:
-    """Raises UnreadableImage, ImageTooLarge."""
+    """Raises UnreadableImage, ImageTooLarge, AnimatedImage."""
     with file.open("rb") as stream:
         promised = recognise(stream.read(16))
     if promised is None:
-        raise UnreadableImage("The file is no JPEG, PNG or WebP picture.")
+        raise UnreadableImage("The file is no JPEG, PNG or WebP picture. Send one of these.")
     if not _whole(file, promised):
-        raise UnreadableImage("The picture is damaged, or its file ends before it does.")
+        raise UnreadableImage("The picture is damaged, or its file ends before it does. Upload it again.")
     try:
         with Image.open(file, formats=[promised]) as picture:
             width, height = picture.size
+            # In a JPEG others than the first are no frames: what cameras keep with it, such as its depth.
+            moves = promised != "JPEG" and getattr(picture, "is_animated", False)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
-        raise ImageTooLarge(f"The picture has more than {MOST_PIXELS} pixels.", limit=MOST_PIXELS) from None
+        raise ImageTooLarge(f"The picture has more than {MOST_PIXELS} pixels. {SMALLER}", limit=MOST_PIXELS) from None
     except (OSError, SyntaxError, ValueError) as error:  # all three are Pillow's words for a broken file
-        raise UnreadableImage("The picture's header cannot be read.", reason=type(error).__name__) from None
+        raise UnreadableImage(f"The picture's header cannot be read. {ANEW}", reason=type(error).__name__) from None
     if width * height > MOST_PIXELS:
         raise ImageTooLarge(
-            f"The picture has {width}×{height} = {width * height} pixels; at most {MOST_PIXELS} are taken.",
+            f"The picture has {width}×{height} = {width * height} pixels; at most {MOST_PIXELS} are taken. {SMALLER}",
             width=width,
             height=height,
             limit=MOST_PIXELS,
         )
+    if moves:
+        raise AnimatedImage("The picture is an animation. Send one still picture: a JPEG, PNG or WebP of one frame.")
     return PhotoHeader(TAKEN[promised], width, height)
 
 

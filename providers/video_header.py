@@ -12,6 +12,9 @@ MOST_BOXES = 10_000  # a fragmented file has two for every few seconds
 EBML = b"\x1a\x45\xdf\xa3"
 WEBM_CODECS = (b"V_VP8", b"V_VP9", b"V_AV1")
 WEBM_HEAD = 256 * 1024  # the tracks stand before the first picture
+SEGMENT = b"\x18\x53\x80\x67"
+MOST_ELEMENTS = 200_000  # where nobody knew the length while it was written there is one for each picture and sound
+CUT_OFF = "The video is damaged, or its file ends before it does. Upload it again."
 
 
 def read(file: Path) -> str | None:
@@ -26,7 +29,12 @@ def read(file: Path) -> str | None:
         if head.startswith(EBML) and b"webm" in head:
             stream.seek(0)
             start = stream.read(WEBM_HEAD)
-            return "video/webm" if any(codec in start for codec in WEBM_CODECS) else None
+            if not any(codec in start for codec in WEBM_CODECS):
+                return None
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                if _webm_ends_early(data):
+                    raise UnreadableVideo(CUT_OFF)
+            return "video/webm"
     return None
 
 
@@ -37,14 +45,14 @@ def _shows_pictures(data: mmap.mmap) -> bool:
         if place == len(data):
             break
         if place + 8 > len(data):
-            raise UnreadableVideo("The video is damaged, or its file ends before it does. Upload it again.")
+            raise UnreadableVideo(CUT_OFF)
         length, header = int.from_bytes(data[place : place + 4], "big"), 8
         if length == 1:
             length, header = int.from_bytes(data[place + 8 : place + 16], "big"), 16
         elif length == 0:
             length = len(data) - place
         if length < header or place + length > len(data):
-            raise UnreadableVideo("The video is damaged, or its file ends before it does. Upload it again.")
+            raise UnreadableVideo(CUT_OFF)
         if data[place + 4 : place + 8] == b"moov":
             index = place, place + length
         place += length
@@ -55,4 +63,31 @@ def _shows_pictures(data: mmap.mmap) -> bool:
         if data[handler + 12 : handler + 16] == b"vide":
             return True
         handler = data.find(b"hdlr", handler + 4, index[1])
+    return False
+
+
+def _webm_ends_early(data: mmap.mmap) -> bool:
+    """Whether one of its elements goes on beyond the end (RFC 8794: each has an id, a length and what is in it).
+
+    Browsers record without knowing a length: such elements are entered, and their parts looked at one by one.
+    """
+    place = 0
+    for _ in range(MOST_ELEMENTS):
+        if place == len(data) or data[place] < 0x10:  # the end, or no id: for the decoder to judge
+            return False
+        width = 9 - data[place].bit_length()
+        name, start = data[place : place + width], place + width
+        if start >= len(data) or data[start] == 0:
+            return start >= len(data)
+        width = 9 - data[start].bit_length()
+        told = int.from_bytes(data[start : start + width], "big") & ((1 << 7 * width) - 1)
+        start += width
+        if start > len(data):
+            return True
+        unknown = told == (1 << 7 * width) - 1
+        if not unknown and start + told > len(data):
+            return True
+        if name == SEGMENT and not unknown:
+            return False
+        place = start if unknown else start + told
     return False

@@ -36,8 +36,10 @@ class Workshop:
     house: House
 
     @classmethod
-    def of(cls, api: Api, family: str = "tests.filed") -> "Workshop":
-        settings = replace(api.settings, providers=dict.fromkeys(CAPABILITIES, (family,)))
+    def of(cls, api: Api, family: str = "tests.filed", **others: str) -> "Workshop":
+        """`others`: by capability, where it is another family's."""
+        families = dict.fromkeys(CAPABILITIES, family) | others
+        settings = replace(api.settings, providers={name: (each,) for name, each in families.items()})
         storage = api.app.extensions[NAME].storage
         fetcher = MediaFetcher((), max_bytes=2**20)
         return cls(api, House(settings, api.database, storage, Catalogue(settings), fetcher, Links(settings)))

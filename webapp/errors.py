@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from db.database import DatabaseAway
 from db.jobs import TooManyJobs
 from db.keys import KeyReused
-from pipeline.errors import AssetDamaged, ImageTooLarge, UnreadableImage, UnreadableVideo
+from pipeline.errors import AnimatedImage, AssetDamaged, ImageTooLarge, UnreadableImage, UnreadableVideo
 from providers.storage import StorageUnusable
 from schemas.canonical import NotJson
 from schemas.problems import PayloadInvalid
@@ -127,6 +127,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unreadable_image": (422, "The picture cannot be read"),
     "unreadable_video": (422, "The video cannot be read"),
     "image_too_large": (422, "The picture has too many pixels"),
+    "animated_image": (422, "The picture is an animation"),
     "too_many_jobs": (429, "Too many jobs are active"),
     "internal_error": (500, "Something went wrong on our side"),
     "asset_damaged": (500, "A stored file is gone or damaged"),
@@ -140,6 +141,7 @@ CODES: dict[type[Exception], str] = {
     TooManyJobs: "too_many_jobs",
     UnreadableImage: "unreadable_image",
     ImageTooLarge: "image_too_large",
+    AnimatedImage: "animated_image",
     UnreadableVideo: "unreadable_video",
     AssetDamaged: "asset_damaged",
     DatabaseAway: "database_away",

@@ -38,7 +38,7 @@ SOUNDS: dict[str, Callable[[bytes], bool]] = {
 
 
 def identify(file: Path) -> Media:
-    """Raises UnsupportedMedia, pipeline.errors.UnreadableImage, ImageTooLarge, UnreadableVideo."""
+    """Raises UnsupportedMedia, pipeline.errors.UnreadableImage, ImageTooLarge, AnimatedImage, UnreadableVideo."""
     with file.open("rb") as stream:
         head = stream.read(64)
     if photo_header.recognise(head):

@@ -9,7 +9,19 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from pipeline.assets import Asset
-from pipeline.errors import ImageTooLarge, NoFace, SeveralFaces, UnreadableImage, UnusableFace
+from pipeline.errors import (
+    FaceBlurred,
+    FaceCutOff,
+    FaceOverexposed,
+    FaceTooDark,
+    FaceTooSmall,
+    FaceTurned,
+    ImageTooLarge,
+    NoFace,
+    PersonTooSmall,
+    SeveralFaces,
+    UnreadableImage,
+)
 from pipeline.ports import AssetStore, FaceReport
 from providers import photo_header
 from providers.local import faces
@@ -42,9 +54,9 @@ class LocalPhoto:
 
 
 def decode(file: Path) -> np.ndarray:
-    """The photo upright, in sRGB, on white where it is transparent: RGB uint8 (h, w, 3); an animation's first frame.
+    """The photo upright, in sRGB, on white where it is transparent: RGB uint8 (h, w, 3).
 
-    Raises UnreadableImage, ImageTooLarge.
+    Raises UnreadableImage, ImageTooLarge, AnimatedImage.
     """
     size = file.stat().st_size
     if size > MOST_BYTES:
@@ -87,44 +99,44 @@ def the_face(picture: np.ndarray) -> faces.Face:
 
 
 def report(picture: np.ndarray, face: faces.Face) -> FaceReport:
-    """Measure the face against the limits. Raises UnusableFace with the value and the limit."""
+    """Measure the face against the limits. Raises an UnusableFace with the value and the limit."""
     height, width = picture.shape[:2]
     inside = ((face.points >= -1) & (face.points <= (width, height))).all()
     if not inside:
-        raise UnusableFace(
+        raise FaceCutOff(
             "The face is cut off by the picture's edge. Use a photo with the whole face in it.", inside=False
         )
     eyes = face.eye_distance
     if eyes < EYES_REJECT:
-        raise UnusableFace(
+        raise FaceTooSmall(
             f"The face is too small: {eyes:.0f} px between the eyes, at least {EYES_REJECT:.0f} are needed. "
             "Use a larger photo, or one taken closer.", eye_distance=round(eyes, 1), limit=EYES_REJECT,
         )  # fmt: skip
     if abs(face.yaw) > YAW_REJECT:
-        raise UnusableFace(
+        raise FaceTurned(
             f"The head is turned too far to the side ({abs(face.yaw):.2f}, at most {YAW_REJECT:.2f}). "
             "Use a photo that looks into the camera.", yaw=round(face.yaw, 3), limit=YAW_REJECT,
         )  # fmt: skip
     sharpness, luma, clipped = _light(picture, face)
     if luma < LUMA_LOW:
-        raise UnusableFace(
+        raise FaceTooDark(
             f"The face is too dark: mean brightness {luma:.0f}, at least {LUMA_LOW:.0f} is needed. "
             "Use a photo with light on the face.", luma=round(luma, 1), limit=LUMA_LOW,
         )  # fmt: skip
     if luma > LUMA_HIGH or clipped > CLIPPED_REJECT:
-        raise UnusableFace(
+        raise FaceOverexposed(
             f"The face is overexposed: mean brightness {luma:.0f} (at most {LUMA_HIGH:.0f}), {clipped:.0%} burnt out "
             f"(at most {CLIPPED_REJECT:.0%}). Use a photo with softer light.",
             luma=round(luma, 1), limit=LUMA_HIGH, clipped=round(clipped, 3), clipped_limit=CLIPPED_REJECT,
         )  # fmt: skip
     if sharpness < SHARPNESS_REJECT:
-        raise UnusableFace(
+        raise FaceBlurred(
             f"The face is blurred: sharpness {sharpness:.1f}, at least {SHARPNESS_REJECT:.0f} is needed. "
             "Use a photo that is in focus.", sharpness=round(sharpness, 1), limit=SHARPNESS_REJECT,
         )  # fmt: skip
     person = float((faces.person_mask(picture) > 0.5).mean())
     if person < PERSON_REJECT:
-        raise UnusableFace(
+        raise PersonTooSmall(
             f"The person fills only {person:.0%} of the picture, at least {PERSON_REJECT:.0%} is needed. "
             "Use a photo taken closer, or crop it.",
             person=round(person, 3), limit=PERSON_REJECT,

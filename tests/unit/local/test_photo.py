@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.errors import ImageTooLarge, NoFace, ProviderMissing, SeveralFaces, UnreadableImage, UnusableFace
+from pipeline.errors import (
+    AnimatedImage,
+    ImageTooLarge,
+    NoFace,
+    ProviderMissing,
+    SeveralFaces,
+    UnreadableImage,
+    UnusableFace,
+)
 from providers.local import photo
 from providers.local.models import model
 from providers.local.photo import decode, report, the_face
@@ -50,10 +58,18 @@ def test_other_colour_spaces_become_srgb_and_broken_profiles_do_no_harm(tmp_path
         assert np.abs(decode(saved(GRADIENT, tmp_path, name, icc_profile=icc)).astype(int) - GRADIENT).max() <= 2
 
 
-def test_an_animation_gives_its_first_frame(tmp_path):
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+def test_an_animation_is_refused_and_a_file_that_could_be_one_is_not(tmp_path, name):
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue", "green")]
-    file = saved(frames[0], tmp_path, "a.webp", save_all=True, append_images=frames[1:], lossless=True)
-    assert (decode(file) == (255, 0, 0)).all()
+    with pytest.raises(AnimatedImage, match="one still picture"):
+        decode(saved(frames[0], tmp_path, name, save_all=True, append_images=frames[1:]))
+    assert decode(saved(frames[0], tmp_path, name, save_all=True)).shape == (20, 30, 3)
+
+
+def test_what_cameras_keep_beside_a_photo_makes_it_no_animation(tmp_path):
+    photo, depth = Image.fromarray(GRADIENT), Image.new("RGB", (16, 12))
+    file = saved(photo, tmp_path, "a.mpo", save_all=True, append_images=[depth])
+    assert decode(file.rename(tmp_path / "a.jpg")).shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +138,11 @@ def blurred(picture):
 
 
 SPOILT = {
-    "too small": (lambda p: cv2.resize(p, (128, 128), interpolation=cv2.INTER_AREA), "too small"),
-    "dark": (lambda p: (p * 0.15).astype(np.uint8), "too dark"),
-    "overexposed": (lambda p: np.clip(p * 1.6 + 40, 0, 255).astype(np.uint8), "overexposed"),
-    "blurred": (blurred, "blurred"),
-    "cut off": (lambda p: np.ascontiguousarray(p[92:]), "cut off"),
+    "face_too_small": (lambda p: cv2.resize(p, (128, 128), interpolation=cv2.INTER_AREA), "too small"),
+    "face_too_dark": (lambda p: (p * 0.15).astype(np.uint8), "too dark"),
+    "face_overexposed": (lambda p: np.clip(p * 1.6 + 40, 0, 255).astype(np.uint8), "overexposed"),
+    "face_blurred": (blurred, "blurred"),
+    "face_cut_off": (lambda p: np.ascontiguousarray(p[92:]), "cut off"),
 }
 
 
@@ -136,6 +152,7 @@ def test_an_unusable_face_is_refused_with_what_to_do(kind):
     picture = spoil(astronaut())
     with pytest.raises(UnusableFace, match=words) as refused:
         report(picture, the_face(picture))
+    assert refused.value.code == kind
     assert refused.value.details
     assert "Use" in refused.value.message
 
