@@ -38,7 +38,7 @@ class Waiting(instant.Instant):
     """Speech that is ready at the Unix time that its text begins with."""
 
     def speak(self, *arguments: Any, **options: Any) -> Any:
-        if len(arguments) == 1:
+        if "frame" not in options:
             left = float(arguments[0].split()[0]) - time.time()
             if left > 0:
                 raise NotYet(Wait(timedelta(seconds=left), "The voice is not ready yet."))

@@ -353,8 +353,11 @@ class StoryboardPlanner(Protocol):
 
 @capability("speech")
 class SpeechSynthesizer(Protocol):
-    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
-        """Say the text with this voice, or the stock voice. Raises TextNotSpeakable, VoiceElsewhere."""
+    def speak(
+        self, text: str, voice: ClonedVoice | None = None, *, seed: int, language: str | None = None
+    ) -> Utterance:
+        """Say the text with this voice, or the stock voice. `language` is a BCP 47 tag; without one the text tells.
+        Raises TextNotSpeakable, VoiceElsewhere."""
         ...
 
 

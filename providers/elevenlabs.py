@@ -103,6 +103,10 @@ def languages(vendor: Vendor) -> tuple[str, ...]:
     return LANGUAGES if (vendor.variables.get("MODEL_ID") or MODEL) in MULTILINGUAL else ("en",)
 
 
+# elevenlabs.io/docs/api-reference/text-to-speech: these keep to a language that they are told; others refuse the field
+OBEDIENT = {"eleven_v3", "eleven_flash_v2_5", "eleven_turbo_v2_5"}
+
+
 def explain(reply: Reply) -> ProviderError | None:
     """What ElevenLabs says of a refusal, by its codes alone; None where the status says it all."""
     detail = reply.object().get("detail")
@@ -150,6 +154,7 @@ class Script:
     model_id: str
     seed: int
     settings: Mapping[str, float]
+    language_code: str | None = None
 
 
 class TextToSpeech(VendorOperation):
@@ -168,6 +173,8 @@ class TextToSpeech(VendorOperation):
         body = {"text": action.text, "model_id": action.model_id, "seed": action.seed}
         if action.settings:
             body["voice_settings"] = dict(action.settings)
+        if action.language_code:
+            body["language_code"] = action.language_code
         reply = wire(self.vendor).pay(
             f"/v1/text-to-speech/{action.voice_id}/with-timestamps",
             params={"output_format": f"pcm_{RATE}"},
@@ -193,7 +200,9 @@ class ElevenLabsSpeech(Paid):
         settings(vendor)
         price(vendor, MODEL)
 
-    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
+    def speak(
+        self, text: str, voice: ClonedVoice | None = None, *, seed: int, language: str | None = None
+    ) -> Utterance:
         """Mono 16-bit WAV at 24 kHz. Raises TextNotSpeakable, ProviderRejected for more than the model can say."""
         model = self.vendor.variables.get("MODEL_ID") or MODEL
         most = CHARACTERS.get(model)
@@ -206,8 +215,16 @@ class ElevenLabsSpeech(Paid):
         if voice is not None and voice.provider != self.name:
             raise VoiceElsewhere(f"{self.name} cannot speak with a voice of {voice.provider}.", provider=voice.provider)
         voice_id = voice.external_id if voice else self.vendor.variables["VOICE_ID"]
-        script = Script(text, voice_id, model, seed % SEEDS, settings(self.vendor))
+        script = Script(
+            text, voice_id, model, seed % SEEDS, settings(self.vendor), code(model, language) if language else None
+        )
         return self.once(TextToSpeech(self.assets, self.vendor), script)
+
+
+def code(model: str, language: str) -> str | None:
+    """ISO 639-1, as `language_code` is; None where the model does not take it, or the language has none."""
+    found = language.partition("-")[0].lower()
+    return found if model in OBEDIENT and len(found) == 2 else None
 
 
 def price(vendor: Vendor, model: str) -> Decimal:

@@ -29,7 +29,7 @@ class Filed(Instant):
         return Captions(self._keep("vtt", heard, repr(cues)), self._keep("srt", heard, repr(cues)))
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
-        if options:
+        if "frame" in options:
             return self._film(*arguments, frame=options["frame"], backdrop=options["backdrop"], seed=seed)
         text, *_ = arguments
         obey(text)

@@ -81,7 +81,7 @@ class Instant:
         )
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
-        if options:
+        if "frame" in options:
             return Footage(_asset("clip", arguments, options, seed), round(SECONDS * options["frame"].fps), SECONDS)
         obey(arguments[0])
         made = _asset("speech", arguments, seed)

@@ -16,7 +16,7 @@ class Logged(Instant):
     """Speaking takes a moment, so that there is always somebody in the middle of it."""
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
-        if not options:
+        if "frame" not in options:
             with Path(os.environ[LOG]).open("a") as log:
                 log.write(f"{arguments[0]}\n")
             time.sleep(PAUSE_S)

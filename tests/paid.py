@@ -167,7 +167,7 @@ class Costly(Paid):
     requires = ("BASE_URL", "JOURNAL")
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
-        if options:
+        if "frame" in options:
             return self._make("lip_sync", seed, lambda free: free.speak(*arguments, seed=seed, **options), arguments)
         if arguments[0].startswith(POISON):
             os.kill(os.getpid(), signal.SIGKILL)

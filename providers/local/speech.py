@@ -44,7 +44,9 @@ class LocalSpeech:
     def __init__(self, assets: AssetStore) -> None:
         self.assets = assets
 
-    def speak(self, text: str, voice: ClonedVoice | None = None, *, seed: int) -> Utterance:
+    def speak(
+        self, text: str, voice: ClonedVoice | None = None, *, seed: int, language: str | None = None
+    ) -> Utterance:
         """Mono 16-bit WAV at 24 kHz. `words` are the text's own tokens between spaces, in order, whatever is said for
         them. The same text, voice and seed give the same bytes. Raises TextNotSpeakable, VoiceElsewhere."""
         if voice is not None and voice.provider != self.name:

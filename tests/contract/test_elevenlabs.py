@@ -49,6 +49,7 @@ from providers.elevenlabs import AddVoice, ElevenLabsSpeech, ElevenLabsVoices, S
 from providers.fetch import MediaFetcher
 from providers.local import visemes
 from providers.storage import Storage
+from schemas import records as codec
 from schemas.links import Links
 from tasks.house import House
 from tasks.tools import Toolbox
@@ -121,6 +122,17 @@ def test_model_and_settings_are_the_operators(eleven: ElevenLabs, store: FolderS
     assert asked["voice_settings"] == {"stability": 0.4, "speed": 1.1}
     assert asked["seed"] == 4294967295
     assert ledger.only.reserved == Decimal("0.05") * 5 / 1000
+
+
+@pytest.mark.parametrize("model", ["eleven_multilingual_v2", "eleven_flash_v2_5", "eleven_v3"])
+@pytest.mark.parametrize(("language", "code"), [("de-AT", "de"), ("EN", "en"), ("fil", None), (None, None)])
+def test_the_language_is_told_to_models_that_take_it(
+    eleven: ElevenLabs, store: FolderStore, ledger: MemoryLedger, model: str, language: str | None, code: str | None
+) -> None:
+    adapter = ElevenLabsSpeech(store, vendor(eleven, MODEL_ID=model), ledger)
+    adapter.speak("Guten Tag", seed=1, language=language)
+    expected = None if model == "eleven_multilingual_v2" else code
+    assert json.loads(eleven.calls[0].body).get("language_code") == expected
 
 
 def test_a_different_model_or_seed_is_another_call(
@@ -593,11 +605,11 @@ class Step:
 
     key = "scene/1/speech"
 
-    def __init__(self, eleven: ElevenLabs, database_url: str, storage_url: str) -> None:
+    def __init__(self, eleven: ElevenLabs, database_url: str, storage_url: str, **more: str) -> None:
         served = {"speech": ("elevenlabs",), "voice_cloning": ("elevenlabs",)}
         settings = Settings(
             database_url, "memory://", storage_url, "k" * 40,
-            providers=served, vendors={"elevenlabs": replace(vendor(eleven), concurrency=2)},
+            providers=served, vendors={"elevenlabs": replace(vendor(eleven, **more), concurrency=2)},
         )  # fmt: skip
         self.database = Database(database_url)
         self.house = House(
@@ -613,6 +625,15 @@ class Step:
         held = inline.claim(self.database, self.job_id, self.key, self.launch)
         assert isinstance(held, Claim), held
         return Toolbox(self.house, held)
+
+    def run(self) -> Utterance:
+        """As the stage runs, with what it reads of the job."""
+        toolbox = self.toolbox()
+        stage, inputs = toolbox._held.step.stage, toolbox._held.inputs
+        utterance: Utterance = stage.run(
+            **{read.name: codec.load(inputs[read.name], read.type) for read in stage.reads}, **toolbox.tools()
+        )
+        return utterance
 
     def speak(self) -> tuple[Utterance, Toolbox]:
         toolbox = self.toolbox()
@@ -638,6 +659,14 @@ def step(eleven: ElevenLabs, database_url: str, storage_url: str) -> Iterator[St
     made = Step(eleven, database_url, storage_url)
     yield made
     made.database.dispose()
+
+
+def test_the_jobs_language_reaches_the_vendor(eleven: ElevenLabs, database_url: str, storage_url: str) -> None:
+    step = Step(eleven, database_url, storage_url, MODEL_ID="eleven_flash_v2_5")
+    assert step.run().seconds > 1
+    assert json.loads(eleven.calls[0].body)["language_code"] == "en"
+    assert step.call().request["language_code"] == "en"
+    step.database.dispose()
 
 
 def test_a_step_that_is_run_again_brings_the_same_files_and_pays_once(eleven: ElevenLabs, step: Step) -> None:

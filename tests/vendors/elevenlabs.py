@@ -25,6 +25,8 @@ VOICE = "21m00Tcm4TlvDq8ikWAM"
 RATE = 24_000
 LETTER_S, MARK_S = 0.07, 0.25
 LIMITS = {"eleven_multilingual_v2": 10_000, "eleven_flash_v2_5": 40_000, "eleven_v3": 5_000}
+DEAF = {"eleven_multilingual_v2"}  # to a language that it is told
+LANGUAGE = re.compile(r"[a-z]{2}")
 SPEAKS = re.compile(r"/v1/text-to-speech/(?P<voice>[^/]+)/with-timestamps")
 FORMATS = {"pcm_24000", "pcm_16000", "mp3_44100_128"}
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
@@ -142,6 +144,8 @@ class ElevenLabs(FakeVendor):
             return problem(404, "not_found", "model_not_found")
         if len(text) > LIMITS[model]:
             return problem(400, "validation_error", "text_too_long", status="max_character_limit_exceeded")
+        if not LANGUAGE.fullmatch(asked.get("language_code", "en")) or (model in DEAF and "language_code" in asked):
+            return problem(400, "validation_error", "unsupported_language", param="language_code")
         with self._at_work() as crowd:
             if crowd > self.at_once:
                 return problem(429, "rate_limit_error", "concurrent_limit_exceeded",
