@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db import ids
+from db import files, ids
 from db.models import AvatarRow, AvatarVersion, VoiceRow
 from schemas.records import digest
 
@@ -25,13 +25,15 @@ def save(
 ) -> str:
     """The id of the job's avatar: the same one, however often the step is entered.
 
-    It gets a new version where what is saved differs from its newest one.
+    It gets a new version where what is saved differs from its newest one. Raises JobDeleted: a worker that was taken
+    for dead must not bring the person back.
     """
     person = {"client": client, "job_id": job_id, "name": name, "consent": dict(consent)}
     made: dict[str, Any] = {"neutral": dict(neutral), "sheet": dict(sheet), "voice_id": voice_id}
     first = insert(AvatarRow).values(id=ids.new("avt"), **person, **made)
     session.execute(first.on_conflict_do_nothing(index_elements=["job_id"]))
     row = session.scalars(select(AvatarRow).where(AvatarRow.job_id == job_id).with_for_update()).one()
+    files.expect_kept(session, job_id)
     saved = made | {"voice_version": session.scalar(select(VoiceRow.version).where(VoiceRow.id == voice_id))}
     newest = session.get(AvatarVersion, (row.id, row.version))
     if newest is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from pipeline.ports import DELETED
 from pipeline.state import FINAL
 
 AVATAR = text("SELECT job_id FROM avatars WHERE id = :avatar AND client = :client FOR UPDATE")
@@ -129,7 +130,7 @@ SILENCE = text(
     AND stage = 'load_identity' AND jsonb_typeof(output -> 'voice') = 'object'
     """
 )
-GONE = '{"provider": "deleted", "external_id": "deleted", "method": "deleted", "settings": {}, "samples": []}'
+GONE = json.dumps({"provider": DELETED, "external_id": "", "method": DELETED, "settings": {}, "samples": []})
 # Its versions go with it.
 FORGET = text("DELETE FROM avatars WHERE id = :avatar")
 MARK = '{"deleted": true}'

@@ -8,10 +8,11 @@ either seen and left, or found missing and written again.
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db import statements
+from db.models import Job
 from db.statements import Statement
 
 FILES = 0x66696C65  # the class of these locks
@@ -52,6 +53,12 @@ GIVE_UP = text(
 
 class JobDeleted(Exception):
     """The content of the job was deleted: nothing is made for it any more."""
+
+
+def expect_kept(session: Session, job_id: str) -> None:
+    """For whoever has just locked or made what goes with the job's content. Raises JobDeleted."""
+    if session.scalar(select(Job.deleted_at).where(Job.id == job_id)) is not None:
+        raise JobDeleted(f"the content of {job_id} was deleted")
 
 
 def hold(session: Session, asset_id: str, sha256: str, *, job_id: str | None = None) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db import ids
+from db import files, ids
 from db.models import VoiceRow
 from schemas.records import digest
 
@@ -26,13 +26,14 @@ def save(
 ) -> str:
     """The id of the job's voice: the same one, however often the step is entered.
 
-    Its version counts how often what was saved differed from what was there.
+    Its version counts how often what was saved differed from what was there. Raises JobDeleted.
     """
     made = {"model": dict(model), "traits": dict(traits), "sample": dict(sample), "preview": dict(preview)}
     row = {"client": client, "job_id": job_id, "name": name, "consent": dict(consent), **made}
     first = insert(VoiceRow).values(id=ids.new("voc"), **row)
     session.execute(first.on_conflict_do_nothing(index_elements=["job_id"]))
     kept = session.scalars(select(VoiceRow).where(VoiceRow.job_id == job_id).with_for_update()).one()
+    files.expect_kept(session, job_id)
     if digest({part: getattr(kept, part) for part in made}) != digest(made):
         kept.version += 1
         for part, value in made.items():

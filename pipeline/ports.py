@@ -79,6 +79,9 @@ class VoiceTraits:
     envelope_db: tuple[float, ...]
 
 
+DELETED = "deleted"  # the provider of a voice that is no more
+
+
 @dataclass(frozen=True, slots=True)
 class ClonedVoice:
     """A voice made from samples. `provider` names the one family that can speak with it, `external_id` is its name

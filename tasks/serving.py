@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from pipeline.calls import NotYet
-from pipeline.errors import ConcurrencyLimited, ProviderError, ProviderMissing, VoiceElsewhere
+from pipeline.errors import ConcurrencyLimited, ProviderError, ProviderMissing, VoiceElsewhere, VoiceMissing
 from pipeline.outcome import Error, Wait
-from pipeline.ports import ClonedVoice
+from pipeline.ports import DELETED, ClonedVoice
 from providers.catalogue import Candidate
 
 log = structlog.get_logger()
@@ -63,6 +63,8 @@ class Served:
 
     def _who_speaks(self, voice: ClonedVoice) -> Sequence[Candidate]:
         """A cloned voice lives with one family: if that cannot serve just now, no other can in its place."""
+        if voice.provider == DELETED:
+            raise VoiceMissing("The voice was deleted. Make a new video, with another voice.")
         able = [candidate for candidate in self._candidates if candidate.family == voice.provider]
         if not able:
             raise VoiceElsewhere(

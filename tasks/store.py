@@ -70,12 +70,19 @@ def holder(database: Database, job_id: str) -> Callable[[str, str], None]:
     """Holds files for a job. What it gives raises AssetDamaged where the job's content was deleted."""
 
     def hold(asset_id: str, sha256: str) -> None:
-        try:
+        with undeleted(job_id):
             database.patiently(lambda session: files.hold(session, asset_id, sha256, job_id=job_id))
-        except JobDeleted:
-            raise AssetDamaged("What the job is about was deleted: nothing more is made for it.", job=job_id) from None
 
     return hold
+
+
+@contextmanager
+def undeleted(job_id: str) -> Iterator[None]:
+    """Raises AssetDamaged for JobDeleted."""
+    try:
+        yield
+    except JobDeleted:
+        raise AssetDamaged("What the job is about was deleted: nothing more is made for it.", job=job_id) from None
 
 
 @signals.worker_ready.connect

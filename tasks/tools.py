@@ -24,7 +24,7 @@ from schemas import records as codec
 from tasks.house import House
 from tasks.ledger import StepLedger
 from tasks.serving import Served
-from tasks.store import StepAssets, holder
+from tasks.store import StepAssets, holder, undeleted
 
 
 class ClientIdentities:
@@ -35,18 +35,19 @@ class ClientIdentities:
         self._held = held
 
     def save(self, person: Person, neutral: Neutral, sheet: Asset, voice_id: str | None = None) -> str:
-        return self._house.database.patiently(
-            lambda session: avatars.save(
-                session,
-                client=self._held.client,
-                job_id=self._held.job_id,
-                name=person.name,
-                consent=codec.dump(person.consent),
-                neutral=codec.dump(neutral),
-                sheet=codec.dump(sheet),
-                voice_id=voice_id,
+        with undeleted(self._held.job_id):
+            return self._house.database.patiently(
+                lambda session: avatars.save(
+                    session,
+                    client=self._held.client,
+                    job_id=self._held.job_id,
+                    name=person.name,
+                    consent=codec.dump(person.consent),
+                    neutral=codec.dump(neutral),
+                    sheet=codec.dump(sheet),
+                    voice_id=voice_id,
+                )
             )
-        )
 
     def load(self, avatar_id: str, voice_id: str | None = None) -> Identity:
         row = self._house.database.patiently(lambda session: avatars.find(session, avatar_id, client=self._held.client))
@@ -72,19 +73,20 @@ class ClientVoices:
         self._held = held
 
     def save(self, person: Person, voice: ClonedVoice, *, sample: Asset, traits: VoiceTraits, preview: Asset) -> str:
-        return self._house.database.patiently(
-            lambda session: voices.save(
-                session,
-                client=self._held.client,
-                job_id=self._held.job_id,
-                name=person.name,
-                consent=codec.dump(person.consent),
-                model=codec.dump(voice),
-                traits=codec.dump(traits),
-                sample=codec.dump(sample),
-                preview=codec.dump(preview),
+        with undeleted(self._held.job_id):
+            return self._house.database.patiently(
+                lambda session: voices.save(
+                    session,
+                    client=self._held.client,
+                    job_id=self._held.job_id,
+                    name=person.name,
+                    consent=codec.dump(person.consent),
+                    model=codec.dump(voice),
+                    traits=codec.dump(traits),
+                    sample=codec.dump(sample),
+                    preview=codec.dump(preview),
+                )
             )
-        )
 
 
 class ClientMedia:

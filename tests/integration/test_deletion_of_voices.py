@@ -8,9 +8,13 @@ import pytest
 from sqlalchemy import text, update
 
 from db import deletion
+from db.claims import Claim
 from db.models import IdempotencyKey, Job, Record
+from pipeline.outcome import Failed
 from pipeline.state import FINAL, JobStatus
-from tests import factories
+from tasks.attempt import attempt
+from tasks.watch import Watched
+from tests import factories, inline
 from tests.api import Api, code, payload, serve
 from tests.processes import eventually
 from tests.workshop import Workshop
@@ -136,9 +140,23 @@ def test_videos_that_it_spoke_stay_but_hold_no_voice_any_more(workshop: Workshop
     assert (shown["deleted_at"], shown["result"]["video"]["sha256"]) == (None, before[shown["result"]["video"]["id"]])
     stages = api.product.get(f"/v1/jobs/{job.id}/stages").get_json()["stages"]
     (loaded,) = (stage["output"]["voice"] for stage in stages if stage["key"] == "load_identity")
-    assert (loaded["provider"], loaded["settings"], loaded["samples"]) == ("deleted", {}, [])
+    assert (loaded["provider"], loaded["external_id"], loaded["settings"], loaded["samples"]) == ("deleted", "", {}, [])
     refused = api.product.post("/v1/outputs", api.output_payload(voice_id=voice_id))
     assert (refused.status_code, code(refused)) == (422, "validation_failed")
+
+
+def test_a_scene_that_is_spoken_again_after_that_is_told_that_the_voice_is_gone(workshop: Workshop, api: Api) -> None:
+    """And not spoken in another."""
+    voice_id = voice(workshop)
+    job = workshop.video(api.product, avatar(workshop), voice_id=voice_id)
+    assert delete(api, voice_id).status_code == 200
+    with api.database.transaction() as session:
+        speech = (Record.job_id == job.id) & (Record.step == "scene/1/speech")
+        session.execute(update(Record).where(speech).values(status="pending"))
+        session.execute(update(Job).where(Job.id == job.id).values(status=JobStatus.RUNNING))
+    error = workshop.run(job.id).error or {}
+    assert (error["stage"], error["code"]) == ("scene/1/speech", "voice_missing")
+    assert "with another voice" in error["message"]
 
 
 @pytest.mark.parametrize("status", sorted(set(JobStatus) - FINAL))
@@ -222,6 +240,29 @@ def test_a_job_accepted_first_is_seen_and_one_that_comes_second_finds_nothing(wo
             call = hands.submit(api.product.post, "/v1/outputs", sent)
             eventually(lambda: workshop.waits(), within=10, what="intake waits for the deletion")
         assert call.result(10).status_code == 422
+
+
+@pytest.mark.parametrize("kind", ["avatars", "voices"])
+def test_a_worker_that_was_taken_for_dead_brings_nobody_back(workshop: Workshop, api: Api, kind: str) -> None:
+    """It is in its last step while the job is cancelled and the identity of an earlier save is deleted."""
+    made = avatar(workshop) if kind == "avatars" else voice(workshop)
+    job_id = str(api.product.get(f"/v1/{kind}/{made}").get_json()["job_id"])
+    last = "persist_identity" if kind == "avatars" else "persist_voice"
+    with api.database.transaction() as session:
+        mine = (Record.job_id == job_id) & (Record.step == last)
+        session.execute(update(Record).where(mine).values(status="pending", output_input_digest=None))
+        session.execute(update(Job).where(Job.id == job_id).values(status=JobStatus.RUNNING))
+    held = inline.claim(api.database, job_id, last, inline.job(api.database, job_id).launch)
+    assert isinstance(held, Claim)
+    with api.database.transaction() as session:
+        session.execute(update(Record).where(mine).values(status="cancelled"))
+        session.execute(update(Job).where(Job.id == job_id).values(status=JobStatus.CANCELLED))
+    assert api.product._ask("DELETE", f"/v1/{kind}/{made}").status_code == 200
+    before = api.rows()
+    tried = attempt(workshop.house, held, Watched(held)).outcome
+    assert isinstance(tried, Failed)
+    assert tried.error.code == "asset_damaged"
+    assert api.rows() == before
 
 
 # --- the keys -----------------------------------------------------------------------------

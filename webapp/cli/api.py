@@ -81,8 +81,9 @@ class Api:
     def cancel(self, job_id: str) -> dict[str, Any]:
         return _object(self._ask("POST", f"/v1/jobs/{_part(job_id)}/cancel"))
 
-    def forget(self, avatar_id: str) -> dict[str, Any]:
-        return _object(self._ask("DELETE", f"/v1/avatars/{_part(avatar_id)}"))
+    def forget(self, identity: str) -> dict[str, Any]:
+        collection = "voices" if identity.startswith("voc_") else "avatars"
+        return _object(self._ask("DELETE", f"/v1/{collection}/{_part(identity)}"))
 
     def download(self, asset_id: str, into: Path) -> None:
         """The file is whole or not there."""
