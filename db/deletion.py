@@ -122,14 +122,13 @@ REMOVE = text(
 # A voice, or an avatar's own; those that were cloned by themselves stay when an avatar goes.
 VOICES = text("DELETE FROM voices WHERE job_id = ANY(:jobs) RETURNING id")
 # Videos that were spoken with it stay. What their records hold of it must not speak again, nor tell of the speaker.
-SILENCE = text(
-    """
-    UPDATE records SET output = jsonb_set(output, '{voice}', CAST(:gone AS jsonb)) FROM jobs
-    WHERE jobs.id = records.job_id AND jobs.client = :client AND jobs.kind = 'output'
-    AND request #>> '{avatar,voice_id}' = ANY(:voices)
-    AND stage = 'load_identity' AND jsonb_typeof(output -> 'voice') = 'object'
-    """
-)
+_SILENCE = """
+    UPDATE {table} AS told SET output = jsonb_set(output, '{{voice}}', CAST(:gone AS jsonb)) FROM jobs
+    WHERE jobs.id = told.job_id AND jobs.client = :client AND jobs.kind = 'output'
+    AND request #>> '{{avatar,voice_id}}' = ANY(:voices)
+    AND step = 'load_identity' AND jsonb_typeof(output -> 'voice') = 'object'
+"""
+SILENCE = tuple(text(_SILENCE.format(table=table)) for table in ("records", "past_outputs"))
 GONE = json.dumps({"provider": DELETED, "external_id": "", "method": DELETED, "settings": {}, "samples": []})
 # Its versions go with it.
 FORGET = text("DELETE FROM avatars WHERE id = :avatar")
@@ -157,7 +156,9 @@ BLANK = tuple(
         """,
         "DELETE FROM past_outputs WHERE job_id = ANY(:jobs)",
         """
-        UPDATE decisions SET notes = NULL, reviewer = NULL, edits = NULL, judged = '{}' WHERE job_id = ANY(:jobs)
+        UPDATE decisions SET
+            notes = NULL, reviewer = NULL, edits = NULL, judged = '{}', digest = :unknown, approved = NULL
+        WHERE job_id = ANY(:jobs)
         """,
         "UPDATE attempts SET error = error || CAST(:said AS jsonb) WHERE job_id = ANY(:jobs) AND error IS NOT NULL",
         """
@@ -311,7 +312,8 @@ class _Doomed:
         mentioned = self._session.execute(MENTIONING, self._about | {"named": [*assets, *voices]}).all()
         if mentioned:
             raise InUse([Use(job_id, f"it is {status} and uses what was made from it") for job_id, status in mentioned])
-        self._session.execute(SILENCE, self._about | {"voices": voices, "gone": GONE})
+        for silence in SILENCE:
+            self._session.execute(silence, self._about | {"voices": voices, "gone": GONE})
 
     def blank(self, jobs: Sequence[str], said: str) -> None:
         """Of an error its code stays; its words and details may quote what was said."""

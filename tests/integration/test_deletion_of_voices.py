@@ -131,9 +131,16 @@ def test_a_try_that_failed_on_the_sample_is_forgotten_as_well(workshop: Workshop
 def test_videos_that_it_spoke_stay_but_hold_no_voice_any_more(workshop: Workshop, api: Api) -> None:
     voice_id = voice(workshop)
     job = workshop.video(api.product, avatar(workshop), voice_id=voice_id)
+    with api.database.transaction() as session:
+        external = session.scalar(text("SELECT model ->> 'external_id' FROM voices"))
+    retried = {"contract": "job.retry/1", "from_stage": "load_identity", "mode": "single", "regenerate": True}
+    assert api.product.post(f"/v1/jobs/{job.id}/retries", retried).status_code == 202
+    assert workshop.run(job.id).status == "completed"
+    assert "past_outputs" in workshop.dump()
     before = {row.id: row.sha256 for row in workshop.made_by(job.id)}
     assert delete(api, voice_id).status_code == 200
     workshop.sweep()
+    assert external not in workshop.dump()
     for asset_id in before:
         assert api.product.get(f"/v1/assets/{asset_id}/content").status_code == 200
     shown = api.product.get(f"/v1/jobs/{job.id}").get_json()

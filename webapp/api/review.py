@@ -132,7 +132,9 @@ def _kept(session: Session, job_id: str) -> Job:
     """Raises NotFound, StateClash."""
     job = owned(session, job_id)
     if job.deleted_at is not None:
-        raise StateClash("The job's avatar was deleted, and with it all that the job was about.", job_status=job.status)
+        raise StateClash(
+            "The job's avatar or voice was deleted, and with it all that the job was about.", job_status=job.status
+        )
     return job
 
 
