@@ -133,7 +133,7 @@ GONE = json.dumps({"provider": DELETED, "external_id": "", "method": DELETED, "s
 # Its versions go with it.
 FORGET = text("DELETE FROM avatars WHERE id = :avatar")
 MARK = '{"deleted": true}'
-# A key stands for its job on, whatever it is sent with: the digest would confirm a guess of what was said.
+# A key stands for its job on, whatever it is sent with: a digest would confirm a guess of what was said.
 UNKNOWN = ""
 KEYED = text("SELECT job_id FROM idempotency_keys WHERE client = :client AND key = :key AND request_digest = :unknown")
 BLANK = tuple(
@@ -164,7 +164,7 @@ BLANK = tuple(
         """
         UPDATE provider_calls SET
             request = CAST(:mark AS jsonb), output = CASE WHEN output IS NOT NULL THEN CAST(:mark AS jsonb) END,
-            made = NULL, urls = NULL, error = error || CAST(:said AS jsonb)
+            digest = id, made = NULL, urls = NULL, error = error || CAST(:said AS jsonb)
         WHERE job_id = ANY(:jobs)
         """,
         """
