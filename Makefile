@@ -21,10 +21,11 @@ help:
 demo: $(VENV)/.demo media
 	@$(BIN)/likeness demo
 
+# Two files of tests at once, in the order of their folders: the longest come first. PYTEST='-n 0 tests/unit': one by one.
 .PHONY: test
 test: check media
 	@$(BIN)/python -m tests.servers
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # The whole of what docs/reliability.md tells, and its tables. CELLS= (empty): only the soak; MINUTES=0: only the matrix.
 MINUTES ?= 20

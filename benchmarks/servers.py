@@ -13,7 +13,7 @@ from kombu import Connection
 
 from benchmarks.meter import listener
 from tests.conftest import Servers
-from tests.servers.postgres import PrivatePostgres
+from tests.servers.postgres import PrivatePostgres, machine_postgres
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
 REDIS_SETTING = "LIKENESS_BENCH_REDIS_URL"
@@ -26,10 +26,8 @@ class DurablePostgres(PrivatePostgres):
 
 
 class BenchServers(Servers):
-    def _private_postgres(self) -> PrivatePostgres:
-        server = DurablePostgres()
-        self._stack.callback(server.remove)
-        return server.start()
+    def postgres_url(self) -> str:
+        return machine_postgres() or self.private_postgres(DurablePostgres).url
 
     @cached_property
     def redis_url(self) -> str | None:

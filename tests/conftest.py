@@ -1,4 +1,4 @@
-"""Servers for every test: one PostgreSQL and one RabbitMQ a session, a database of its own for each test."""
+"""Servers for every test: one PostgreSQL and one RabbitMQ a process, a database of its own for each test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.postgres import Databases, PrivatePostgres, machine_postgres
+from tests.servers.postgres import Databases, PrivatePostgres, machine_postgres, named_postgres
+from tests.servers.process import ServerMissing
 from tests.servers.rabbit import Broker, PrivateRabbit, VirtualHosts, machine_rabbit
 
 
 @dataclass
 class Servers:
-    """What the session uses. Each is started when the first test asks for it."""
+    """What the tests of this process use. Each is started when the first test asks for it."""
 
     _stack: ExitStack
     _databases: Databases | None = None
@@ -22,7 +23,7 @@ class Servers:
     @property
     def databases(self) -> Databases:
         if self._databases is None:
-            self._databases = Databases(machine_postgres() or self._private_postgres().url)
+            self._databases = Databases(self.postgres_url())
             self._stack.callback(self._databases.close)
             _migrate(self._databases.url(self._databases.template))
         return self._databases
@@ -35,8 +36,19 @@ class Servers:
             self._stack.callback(self._vhosts.close)
         return self._vhosts
 
-    def _private_postgres(self) -> PrivatePostgres:
-        server = PrivatePostgres()
+    def postgres_url(self) -> str:
+        """A private server rather than the machine's: without fsync, a database a test is made and dropped at once."""
+        if named := named_postgres():
+            return named
+        try:
+            return self.private_postgres(PrivatePostgres).url
+        except ServerMissing:
+            if found := machine_postgres():
+                return found
+            raise
+
+    def private_postgres(self, kind: type[PrivatePostgres]) -> PrivatePostgres:
+        server = kind()
         self._stack.callback(server.remove)
         return server.start()
 

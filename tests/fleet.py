@@ -121,6 +121,6 @@ def fleet(
         yield found
     finally:
         for each in found.running.values():
-            each.stop()
+            each.kill()
         found.database.dispose()
         servers.databases.drop(name)

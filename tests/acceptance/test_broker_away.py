@@ -82,7 +82,7 @@ def service(servers, private_rabbit: PrivateRabbit, tmp_path_factory: pytest.Tem
         yield Service(f"http://127.0.0.1:{port}", (job.result or {})["avatar_id"])
     finally:
         for each in started:
-            each.stop()
+            each.kill()
         database.dispose()
         servers.databases.drop(name)
 

@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a finished demo, and what it said."""
     folder = tmp_path_factory.mktemp("demo")
     with start(folder) as process:
-        said, _ = process.communicate(timeout=110)
+        said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said + (folder / "made/log.jsonl").read_text()[-3000:]
     return folder, said
 
@@ -106,11 +106,11 @@ def test_it_can_be_stopped_in_the_middle_and_leaves_no_process(
         while f"{during} running" not in (line := process.stdout.readline()):
             assert line, "it ended by itself"
         process.send_signal(how)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
     if how != signal.SIGKILL:
         assert process.returncode == 130
         assert "nothing is left running" in said
-    end = time.monotonic() + 15
+    end = time.monotonic() + 30
     while (left := left_behind(tmp_path)) and time.monotonic() < end:
         time.sleep(0.1)
     assert left == []
@@ -121,6 +121,6 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
     with (tmp_path / "made/lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with start(tmp_path) as process:
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "another demo runs in made" in said

@@ -51,7 +51,7 @@ def slow(stand: Stand) -> Slow:
 def _struck(stand: Stand, point: str, lane: str, seed: int = 0) -> str:
     stand.arm(point, "pause")
     job_id = stand.output_job(lane=lane, seed=seed)
-    eventually(lambda: stand.struck(point), within=20, what=f"{point} is reached")
+    eventually(lambda: stand.struck(point), within=60, what=f"{point} is reached")
     return job_id
 
 
@@ -122,7 +122,7 @@ def test_the_database_restarts_before_a_step_is_recorded(stand: Stand, slow: Slo
 def test_messages_that_come_twice_or_too_late_change_nothing(stand: Stand, slow: Slow) -> None:
     faults.listen(stand)
     job_id = stand.output_job(scenes=3, seed=paid.seed(speech=IDEMPOTENT, lip_sync=NEITHER))
-    eventually(lambda: len(stand.calls(job_id)) >= 3, within=20, what="the job is at work")
+    eventually(lambda: len(stand.calls(job_id)) >= 3, within=60, what="the job is at work")
     early = faults.heard(stand)
     faults.listen(stand)
     faults.replay(stand, early)
@@ -150,7 +150,7 @@ def test_a_worker_that_was_cut_off_past_its_lease_does_not_send_what_another_has
     eventually(lambda: stand.ended(slow.frozen), within=LEASE_S, what="another worker ends the job")
     frozen = next(name for name in stand.supervisor.names if stand.supervisor.frozen(name))
     stand.supervisor.signal(frozen, signal.SIGCONT)
-    eventually(lambda: not _in_a_body(stand), within=20, what="the worker that was cut off goes on")
+    eventually(lambda: not _in_a_body(stand), within=60, what="the worker that was cut off goes on")
     _sound(stand, slow.frozen)
 
 

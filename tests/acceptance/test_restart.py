@@ -67,12 +67,11 @@ class Load(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_rolling_restart_under_load_loses_nothing_and_runs_little_again(
     service: Fleet, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     made = service.submit("shop", "/v1/avatars", service.avatar("shop"))
-    eventually(lambda: ended(service, [made]) == {"completed": 1}, within=30, what="an avatar")
+    eventually(lambda: ended(service, [made]) == {"completed": 1}, within=60, what="an avatar")
     load = Load(service, service.call("shop", "GET", f"/v1/jobs/{made}").json()["result"]["avatar_id"])
     load.start()
     try:
@@ -83,7 +82,7 @@ def test_a_rolling_restart_under_load_loses_nothing_and_runs_little_again(
         load.join()
     eventually(lambda: sum(ended(service, load.jobs).values()) == len(load.jobs), within=60, what="all jobs end")
     assert ended(service, load.jobs) == {"completed": len(load.jobs)}
-    eventually(lambda: pending(service) == 0, within=30, what="all events are delivered")
+    eventually(lambda: pending(service) == 0, within=60, what="all events are delivered")
     heard = {job: [letter.body["data"]["sequence"] for letter in endpoint.about(job)] for job in load.jobs}
     told = sequences(service)
     assert {job: list(dict.fromkeys(each)) for job, each in heard.items()} == {
@@ -103,7 +102,7 @@ def test_a_callback_worker_that_is_stopped_ends_its_letters(servers, tmp_path: P
         ) as service,
     ):
         told = [inline.accept(service.database, inline.output_request("avt_x"), wanted=True)]
-        eventually(lambda: endpoint.letters, within=20, what="a letter is on its way")
+        eventually(lambda: endpoint.letters, within=60, what="a letter is on its way")
         stopped = service.running["worker_callback"]
         start = time.monotonic()
         stopped.stop()
@@ -111,7 +110,7 @@ def test_a_callback_worker_that_is_stopped_ends_its_letters(servers, tmp_path: P
         assert outcomes(service) == [("delivered", 204)]
         told.append(inline.accept(service.database, inline.output_request("avt_x"), wanted=True))
         service.start("worker_callback")
-        eventually(lambda: pending(service) == 0, within=20, what="the next one is delivered")
+        eventually(lambda: pending(service) == 0, within=60, what="the next one is delivered")
         assert [letter.body["data"]["job_id"] for letter in endpoint.letters] == told
 
 

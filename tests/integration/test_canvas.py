@@ -41,7 +41,7 @@ class Running:
             session.execute(text("UPDATE jobs SET nudge_at = now() WHERE id = :id"), {"id": job_id})
         return job_id
 
-    def ended(self, job_id: str, *, within: float = 30) -> Job:
+    def ended(self, job_id: str, *, within: float = 60) -> Job:
         def found() -> Job | None:
             job = inline.job(self.database, job_id)
             return job if job.status in FINAL else None
@@ -53,7 +53,16 @@ class Running:
             row = inline.rows(self.database, job_id).get(step)
             return row is not None and row.status == "running"
 
-        eventually(found, within=20, what=f"{step} runs")
+        eventually(found, within=60, what=f"{step} runs")
+
+    def cancel(self, job_id: str) -> None:
+        """The job, and with it its speech, which is under way."""
+        self.database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
+
+        def cancelled() -> bool:
+            return inline.rows(self.database, job_id)["scene/1/speech"].status == "cancelled"
+
+        eventually(cancelled, within=30, what="the step is cancelled")
 
     def leave(self, app: Celery) -> None:
         """These workers do not serve the lane for now."""
@@ -91,8 +100,8 @@ def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
         found.avatar = (found.ended(made).result or {})["avatar_id"]
         yield found
     finally:
-        steps.stop()
-        sweeper.stop()
+        steps.kill()
+        sweeper.kill()
         database.dispose()
         servers.databases.drop(name)
 
@@ -120,7 +129,7 @@ def test_scenes_fan_out_and_join(running: Running) -> None:
 
 @pytest.mark.parametrize("scenes", [1, 50])
 def test_one_scene_and_fifty_both_end(running: Running, scenes: int) -> None:
-    job = running.ended(running.submit([f"Line {number}." for number in range(scenes)]), within=60)
+    job = running.ended(running.submit([f"Line {number}." for number in range(scenes)]))
     assert job.status == "completed"
     assert job.result is not None
     assert [scene["index"] for scene in job.result["scenes"]] == list(range(1, scenes + 1))
@@ -151,7 +160,7 @@ def test_a_failing_scene_fails_the_job_and_harms_nobody_else(running: Running) -
 def test_what_would_kill_a_worker_or_its_record_is_an_ordinary_failure(running: Running, line: str, code: str) -> None:
     pid = running.steps.pid
     children = {child.pid for child in psutil.Process(pid).children()}
-    failed = running.ended(running.submit([line]), within=40)
+    failed = running.ended(running.submit([line]))
     assert failed.error is not None
     assert (failed.error["code"], failed.error["attempts"]) == (code, 3)
     assert {child.pid for child in psutil.Process(pid).children()} == children
@@ -162,19 +171,14 @@ def test_a_killed_pool_child_does_not_hold_up_the_job(running: Running) -> None:
     running.under_way(job_id, "scene/1/speech")
     for child in psutil.Process(running.steps.pid).children():
         os.kill(child.pid, signal.SIGKILL)
-    assert running.ended(job_id, within=60).status == "completed"
+    assert running.ended(job_id).status == "completed"
     assert inline.rows(running.database, job_id)["scene/1/speech"].attempt == 2
 
 
 def test_cancelling_stops_what_runs(running: Running) -> None:
     job_id = running.submit(["sleep 60"])
     running.under_way(job_id, "scene/1/speech")
-    running.database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
-    eventually(
-        lambda: inline.rows(running.database, job_id)["scene/1/speech"].status == "cancelled",
-        within=15,
-        what="the step is cancelled",
-    )
+    running.cancel(job_id)
     with running.database.transaction() as session:
         assert [each.outcome for each in attempts(session, job_id)["scene/1/speech"]] == ["cancelled"]
     assert running.ended(running.submit(["Fine."])).status == "completed"
@@ -183,7 +187,7 @@ def test_cancelling_stops_what_runs(running: Running) -> None:
 def test_a_step_that_kills_its_worker_each_time_ends_among_the_dead(running: Running, broker_url: str) -> None:
     """All but its last lives were lost before."""
     job_id = running.submit(["die"])
-    eventually(lambda: "scene/1/speech" in inline.rows(running.database, job_id), within=20, what="it has scenes")
+    eventually(lambda: "scene/1/speech" in inline.rows(running.database, job_id), within=60, what="it has scenes")
     with running.database.transaction() as session:
         session.execute(
             text(
@@ -192,12 +196,12 @@ def test_a_step_that_kills_its_worker_each_time_ends_among_the_dead(running: Run
             ),
             {"job": job_id, "most": MOST_LOST - 1},
         )
-    failed = running.ended(job_id, within=60)
+    failed = running.ended(job_id)
     assert failed.error is not None
     assert (failed.error["stage"], failed.error["code"]) == ("scene/1/speech", "worker_lost")
     with Connection(broker_url) as connection:
         dead = Queue("dead", channel=connection.default_channel)
-        message = eventually(dead.get, within=20, what="the message is among the dead")
+        message = eventually(dead.get, within=60, what="the message is among the dead")
         message.reject()
     assert message.payload[0][:2] == [job_id, "scene/1/speech"]
     assert message.headers["x-death"][0]["reason"] == "rejected"
@@ -215,10 +219,10 @@ def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(runn
         aside = Queue("aside", channel=connection.default_channel)
         aside.declare()
         app.send_task("speech", (job_id, "scene/1/speech", launch), task_id=task_id, queue=Queue("aside"))
-        eventually(aside.get, within=10, what="the double has arrived").reject(requeue=True)
+        eventually(aside.get, within=60, what="the double has arrived").reject(requeue=True)
         app.control.add_consumer(aside.name, destination=[running.node], reply=True)
         eventually(
-            lambda: aside.queue_declare(passive=True).consumer_count and not aside.get(), within=10, what="it is taken"
+            lambda: aside.queue_declare(passive=True).consumer_count and not aside.get(), within=60, what="it is taken"
         )
     app.close()
     assert running.ended(job_id).status == "completed"
@@ -226,23 +230,23 @@ def test_a_double_that_the_broker_gives_again_does_not_run_beside_the_first(runn
 
 
 def test_a_scenes_branches_run_side_by_side_while_nobody_waits(running: Running) -> None:
-    job_id = running.submit(["sleep 3"])
+    job_id = running.submit(["sleep 60"])
     running.under_way(job_id, "scene/1/speech")
     eventually(
         lambda: inline.rows(running.database, job_id)["scene/1/background"].status == "succeeded",
-        within=2.5,
+        within=30,
         what="the background is there before the speech",
     )
-    assert running.ended(job_id).status == "completed"
+    running.cancel(job_id)
 
 
 def lies_in_the_queue(app: Celery) -> None:
     """A message does, for long enough to show that every worker is busy."""
     with app.connection_for_read() as connection:
         avatar = Queue("avatar", channel=connection.default_channel)
-        eventually(lambda: avatar.queue_declare(passive=True).message_count, within=20, what="a message is there")
+        eventually(lambda: avatar.queue_declare(passive=True).message_count, within=60, what="a message is there")
     end = monotonic() + 2 * CROWDED_S
-    eventually(lambda: monotonic() > end, within=5, what="it has lain for a while")
+    eventually(lambda: monotonic() > end, within=60, what="it has lain for a while")
 
 
 def test_what_a_worker_keeps_back_is_sent_when_its_own_branch_cannot_go_on(running: Running, broker_url: str) -> None:
@@ -252,13 +256,13 @@ def test_what_a_worker_keeps_back_is_sent_when_its_own_branch_cannot_go_on(runni
     job_id = running.submit(["raise MemoryError"])
     lies_in_the_queue(app)
     running.serve_again(app)
-    eventually(lambda: "scene/1/background" in inline.rows(running.database, job_id), within=20, what="it has scenes")
+    eventually(lambda: "scene/1/background" in inline.rows(running.database, job_id), within=60, what="it has scenes")
     eventually(
         lambda: inline.rows(running.database, job_id)["scene/1/background"].status == "succeeded",
-        within=10,
+        within=60,
         what="the background is there although the speech waits",
     )
-    assert running.ended(job_id, within=40).status == "failed"
+    assert running.ended(job_id).status == "failed"
     app.close()
 
 
@@ -275,11 +279,11 @@ def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_
         victim.kill()
         eventually(
             lambda: inline.rows(running.database, job_id)["scene/1/speech"].attempt == 2,
-            within=3,
+            within=10,  # the lease alone would take 30
             what="the step runs again",
         )
         assert running.ended(job_id).status == "completed"
     finally:
-        victim.stop()
+        victim.kill()
         running.serve_again(app)
         app.close()

@@ -43,8 +43,8 @@ class Post:
         ).id
         app.close()
         before = self.depth("dead")
-        eventually(lambda: self.taken(lane, reject=True), within=5, what="it is there")
-        eventually(lambda: self.depth("dead") > before, within=5, what="it is dead")
+        eventually(lambda: self.taken(lane, reject=True), within=60, what="it is there")
+        eventually(lambda: self.depth("dead") > before, within=60, what="it is dead")
         return id
 
     def queue(self, name: str) -> Queue:
@@ -82,7 +82,7 @@ class Post:
         with Connection(self.environment["LIKENESS_BROKER_URL"]) as other:
             queue = Queue("dead", channel=other.default_channel)
             found = [message.headers.get("id") for message in iter(queue.get, None)]
-        eventually(lambda: self.depth("dead") == len(found), within=5, what="they are given back")
+        eventually(lambda: self.depth("dead") == len(found), within=60, what="they are given back")
         return found
 
     def job(self, **facts: Any) -> str:
@@ -155,7 +155,7 @@ def test_a_command_that_is_killed_holding_them_gives_all_back(post: Post) -> Non
         assert holder.stdout.readline().strip() == "3"
         assert post.depth("dead") == 0
         holder.send_signal(signal.SIGKILL)
-    eventually(lambda: post.depth("dead") == 3, within=10, what="the broker has them back")
+    eventually(lambda: post.depth("dead") == 3, within=60, what="the broker has them back")
     assert set(post.dead()) == ids
 
 
@@ -192,7 +192,6 @@ def test_a_job_goes_on_from_the_step_that_it_failed_with_in_a_new_launch(post: P
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_a_step_that_killed_every_worker_goes_on_once_that_is_mended(post: Post, tmp_path: Path) -> None:
     """Poison for real: each worker that takes the step dies, until it is given up, and the job with it."""
     mended = tmp_path / "mended"
@@ -213,7 +212,7 @@ def test_a_step_that_killed_every_worker_goes_on_once_that_is_mended(post: Post,
         failed = eventually(lambda: ended(job_id), within=120, what="it is given up")
         assert failed is not None
         assert (failed.status, (failed.error or {})["code"]) == ("failed", "worker_lost")
-        (found,) = eventually(post.listed, within=30, what="its message is dead")
+        (found,) = eventually(post.listed, within=60, what="its message is dead")
         assert (found["job_id"], found["step"], found["reason"]) == (job_id, "scene/1/speech", "rejected")
 
         mended.touch()
@@ -225,7 +224,7 @@ def test_a_step_that_killed_every_worker_goes_on_once_that_is_mended(post: Post,
         assert completed.status == "completed"
         assert post.dead() == []
     finally:
-        worker.stop()
+        worker.kill()
 
 
 def test_the_step_of_an_active_job_is_launched_again(post: Post) -> None:
@@ -280,7 +279,7 @@ def test_a_message_that_is_not_ours_can_be_seen_and_dropped(post: Post) -> None:
     Producer(post.connection.default_channel).publish(
         b"\x80 not json", content_type="application/json", exchange="", routing_key="dead"
     )
-    (found,) = eventually(post.listed, within=10, what="it is there")
+    (found,) = eventually(post.listed, within=60, what="it is there")
     assert (found["task"], found["queue"]) == (None, None)
     done = post.run("requeue", found["id"])
     assert done.returncode == 1

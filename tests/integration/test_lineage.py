@@ -54,7 +54,6 @@ def asset(name: str) -> Asset:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_from_the_film_to_the_photo_and_back(
     api: Api, local: Workshop, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

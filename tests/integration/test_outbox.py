@@ -98,7 +98,7 @@ def test_an_event_that_is_told_in_the_moment_of_settling_is_not_forgotten(databa
         events.tell(session, job, EventType.PROGRESS)  # sees the first one as pending
         session.flush()
         settling.start()
-        eventually(lambda: waits_for_a_lock(database), within=10, what="who settles waits for who tells")
+        eventually(lambda: waits_for_a_lock(database), within=60, what="who settles waits for who tells")
     settling.join()
     assert sequence(take(database, "shop")) == 2
 
@@ -170,7 +170,7 @@ def test_two_that_settle_events_of_a_job_at_once_leave_the_next_one_due(database
     with database.transaction() as session:
         outbox.settle(session, again, TAKEN, schedule=())
         other.start()
-        eventually(lambda: waits_for_a_lock(database), within=10, what="one settles after the other")
+        eventually(lambda: waits_for_a_lock(database), within=60, what="one settles after the other")
     other.join()
     assert sequence(take(database, "shop")) == 3
 

@@ -249,7 +249,7 @@ def test_a_live_holder_keeps_its_step_whatever_the_broker_gives_again(database: 
     assert inline.claim(database, job_id, "load_identity", number, **asked) is Verdict.HELD
     assert inline.claim(database, job_id, "load_identity", number) is Verdict.STALE
     life.release()  # the server needs a moment to see it
-    second = eventually(lambda: _claimed(database, job_id, number, asked), within=5, what="the step is free")
+    second = eventually(lambda: _claimed(database, job_id, number, asked), within=60, what="the step is free")
     assert (second.attempt, second.recovered) == (2, True)
 
 
@@ -271,7 +271,7 @@ def test_who_suspects_a_loss_sends_the_step_of_a_dead_holder_at_once(database: D
     assert isinstance(inline.claim(database, job_id, "load_identity", number, life=life.number), Claim)
     assert inline.advance(database, job_id).launch is None
     life.release()  # the server needs a moment to see it
-    again = eventually(lambda: inline.advance(database, job_id).launch, within=5, what="the step is sent again")
+    again = eventually(lambda: inline.advance(database, job_id).launch, within=60, what="the step is sent again")
     assert again is not None
     assert next(steps(again.tree)).key == "load_identity"
 
@@ -324,7 +324,7 @@ def test_a_turn_sees_what_the_turn_that_it_waited_for_has_written(database: Data
             assert job is not None
             other = pool.submit(database.in_turn, second)
             assert waiting.wait(5)
-            eventually(lambda: waiting_for_locks(database) == 1, within=5, what="the other waits for the lock")
+            eventually(lambda: waiting_for_locks(database) == 1, within=60, what="the other waits for the lock")
             job.progress = 0.5
             job.touch()
             job.later("UPDATE records SET status = 'reused' WHERE step = 'load_identity'", {})

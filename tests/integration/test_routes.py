@@ -64,8 +64,8 @@ def house(servers: Servers, broker_url: str, tmp_path_factory: pytest.TempPathFa
             eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
         yield House(api)
     finally:
-        steps.stop()
-        sweeper.stop()
+        steps.kill()
+        sweeper.kill()
         api.database.dispose()
         servers.databases.drop(name)
 

@@ -19,10 +19,13 @@ def _program(programs: Callable[[], Path]) -> bool:
 def main() -> int:
     packages = []
     try:
-        if postgres.machine_postgres():
-            print("PostgreSQL: the machine's, in databases of our own")
+        if postgres.named_postgres():
+            print("PostgreSQL: the named one, in databases of our own")
         elif not _program(postgres.programs):
-            packages.append("postgresql")
+            if postgres.machine_postgres():
+                print("PostgreSQL: the machine's, in databases of our own")
+            else:
+                packages.append("postgresql")
         if rabbit.machine_rabbit():
             print("RabbitMQ: the machine's, in virtual hosts of our own")
         elif not _program(rabbit.programs):

@@ -33,13 +33,19 @@ def answers(url: str) -> bool:
     return True
 
 
+def named_postgres() -> str | None:
+    """The URL of the server that the environment names. Raises ServerMissing if it does not answer."""
+    named = None if private_wanted() else os.environ.get("LIKENESS_TEST_DATABASE_URL")
+    if named and not answers(named):
+        raise ServerMissing("no PostgreSQL answers at LIKENESS_TEST_DATABASE_URL")
+    return named or None
+
+
 def machine_postgres() -> str | None:
     """The URL of the server that is already there. Raises ServerMissing if one was named and does not answer."""
     if private_wanted():
         return None
-    if named := os.environ.get("LIKENESS_TEST_DATABASE_URL"):
-        if not answers(named):
-            raise ServerMissing("no PostgreSQL answers at LIKENESS_TEST_DATABASE_URL")
+    if named := named_postgres():
         return named
     users = ("postgres", pwd.getpwuid(os.geteuid()).pw_name)
     usual = (f"postgresql+psycopg2://{user}@127.0.0.1:5432/postgres" for user in users)

@@ -40,7 +40,7 @@ def test_who_comes_by_pauses_until_let_go_and_who_comes_later_passes(folder: Pat
     (folder / "after_id").write_text("pause")
     first = threading.Thread(target=failpoint, args=("after_id",))
     first.start()
-    eventually((folder / "after_id.hit").exists, within=5)
+    eventually((folder / "after_id.hit").exists, within=60)
     failpoint("after_id")
     assert first.is_alive()
     (folder / "after_id.hit").unlink()

@@ -182,7 +182,7 @@ def test_a_sender_that_drips_is_cut_when_the_time_is_over(get: Callable[..., str
     begun = time.monotonic()
     with pytest.raises(FetchFailed, match=r"longer than 0\.5 s"):
         get(path, max_seconds=0.5)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 4
     assert not (tmp_path / "input").exists()
 
 
@@ -332,4 +332,4 @@ def test_a_tls_handshake_that_never_ends_is_cut(tmp_path: Path, trust: ssl.SSLCo
         begun = time.monotonic()
         with pytest.raises(FetchFailed):
             fetcher.fetch(f"https://127.0.0.1:{port}/photo", tmp_path / "input")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4

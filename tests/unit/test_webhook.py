@@ -45,7 +45,7 @@ def test_a_server_that_never_answers_is_left_in_time() -> None:
         taken = time.monotonic() - start
         over.set()
     assert reply.status is None
-    assert taken < 2
+    assert taken < 5
 
 
 def test_an_answer_that_drips_is_left_in_time() -> None:
@@ -58,7 +58,7 @@ def test_an_answer_that_drips_is_left_in_time() -> None:
     with answering(drip) as url:
         start = time.monotonic()
         webhook.post(url, b"{}", {}, allow_private=True, timeout_s=0.5)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4
 
 
 def test_headers_that_drip_are_left_in_time() -> None:
@@ -71,7 +71,7 @@ def test_headers_that_drip_are_left_in_time() -> None:
     with answering(drip) as url:
         start = time.monotonic()
         assert webhook.post(url, b"{}", {}, allow_private=True, timeout_s=0.5).status is None
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4
 
 
 @pytest.mark.parametrize(
