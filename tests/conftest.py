@@ -90,9 +90,11 @@ def database_url(new_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def broker_url(servers: Servers) -> str:
+def broker_url(servers: Servers) -> Iterator[str]:
     """A virtual host for the tests of one file."""
-    return servers.vhosts.make()
+    url = servers.vhosts.make()
+    yield url
+    servers.vhosts.give_back(url)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Fleet:
             self.running[name] = processes.procfile(name, self.environment, folder)
         for name in names:
             found = self.running[name]
-            eventually(lambda found=found, name=name: found.says(READY[name]), within=60, what=f"{name} is ready")
+            eventually(lambda found=found, name=name: found.says(READY[name]), within=120, what=f"{name} is ready")
 
     def restart(self, name: str) -> None:
         """SIGTERM, wait for the end, start anew: as a deploy does."""
@@ -124,3 +124,4 @@ def fleet(
             each.kill()
         found.database.dispose()
         servers.databases.drop(name)
+        servers.vhosts.give_back(environment["LIKENESS_BROKER_URL"])

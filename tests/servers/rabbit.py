@@ -185,26 +185,35 @@ class VirtualHosts:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._user = urlsplit(broker.url).username or "guest"
-        self._made: list[str] = []
+        self._made = 0
         self._unused: list[str] = []
+        self._used: list[str] = []
         self._drop_leftovers()
 
     def make(self) -> str:
         """The URL of a virtual host that nobody used before."""
         if not self._unused:
-            count = len(self._made)
-            self._unused = [f"{PREFIX}{os.getpid()}_{number}" for number in range(count, count + self.BATCH)]
-            self._made += self._unused
+            numbers = range(self._made, self._made + self.BATCH)
+            self._unused = [f"{PREFIX}{os.getpid()}_{number}" for number in numbers]
+            self._made += self.BATCH
             self._ask(
                 self._unused,
                 'rabbit_vhost:add(V, <<"likeness">>)',
                 f'rabbit_auth_backend_internal:set_permissions(<<"{self._user}">>, V, '
                 '<<".*">>, <<".*">>, <<".*">>, <<"likeness">>)',
             )
-        return urlunsplit(urlsplit(self._broker.url)._replace(path="/" + quote(self._unused.pop(0), safe="")))
+        self._used.append(self._unused.pop(0))
+        return urlunsplit(urlsplit(self._broker.url)._replace(path="/" + quote(self._used[-1], safe="")))
+
+    def give_back(self, url: str) -> None:
+        """Nobody needs it any more. Those of ten files fill a broker that may open a thousand files: a worker declares
+        thirty queues, and each is counted as three files."""
+        name = unquote(urlsplit(url).path[1:])
+        self._used.remove(name)
+        self._drop([name])
 
     def close(self) -> None:
-        self._drop(self._made)
+        self._drop([*self._used, *self._unused])
 
     def _drop(self, names: Sequence[str]) -> None:
         if names:
