@@ -16,7 +16,7 @@ from pipeline.ports import CAPABILITIES
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
-START_S = 60.0
+START_S = 120.0
 STOP_S = 30.0
 
 

@@ -76,7 +76,7 @@ def service(servers, private_rabbit: PrivateRabbit, tmp_path_factory: pytest.Tem
     ]
     try:
         for each in started[1:]:
-            eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
+            eventually(lambda each=each: each.says("ready."), within=120, what="a worker is ready")
         made = inline.accept(database, inline.avatar_request(inline.upload(database)))
         job = eventually(lambda: (found := inline.job(database, made)).result and found, within=60, what="the avatar")
         yield Service(f"http://127.0.0.1:{port}", (job.result or {})["avatar_id"])

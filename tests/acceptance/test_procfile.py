@@ -70,9 +70,9 @@ def service(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
     started = Process([sys.executable, "-m", "honcho", "start"], environment, folder / "honcho.log")
     found = Service(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{flower}")
     try:
-        eventually(lambda: started.says("Booting worker"), within=60, what="the API runs")
-        eventually(lambda: all(started.says(f"{queue}@") for queue in ("avatar", "maintenance")), within=60)
-        eventually(lambda: _answers(f"{found.api}/readyz") and _answers(f"{found.flower}/healthcheck"), within=60)
+        eventually(lambda: started.says("Booting worker"), within=120, what="the API runs")
+        eventually(lambda: all(started.says(f"{queue}@") for queue in ("avatar", "maintenance")), within=120)
+        eventually(lambda: _answers(f"{found.api}/readyz") and _answers(f"{found.flower}/healthcheck"), within=120)
         yield found
     finally:
         started.stop()

@@ -17,7 +17,7 @@ from tests.processes import Process, eventually
 
 PAUSE_S = 0.5
 LOOK_S = 0.05
-READY_S = 60.0
+READY_S = 120.0
 
 
 @dataclass

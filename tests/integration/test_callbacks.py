@@ -94,7 +94,7 @@ def database(
     made = Database(environment["LIKENESS_DATABASE_URL"])
     try:
         for worker in started[:2]:
-            eventually(lambda worker=worker: worker.says("ready."), within=60, what="a worker is ready")
+            eventually(lambda worker=worker: worker.says("ready."), within=120, what="a worker is ready")
         yield made
     finally:
         for each in started:

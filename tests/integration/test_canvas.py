@@ -94,7 +94,7 @@ def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) 
     sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
     try:
         for each in (steps, sweeper):
-            eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
+            eventually(lambda each=each: each.says("ready."), within=120, what="a worker is ready")
         found = Running(environment, database, steps, sweeper)
         made = inline.accept(database, inline.avatar_request(inline.upload(database)))
         found.avatar = (found.ended(made).result or {})["avatar_id"]
@@ -272,7 +272,7 @@ def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_
     running.leave(app)
     victim = processes.worker("callback,avatar", running.environment, tmp_path)
     try:
-        eventually(lambda: victim.says("ready."), within=60, what="another worker is ready")
+        eventually(lambda: victim.says("ready."), within=120, what="another worker is ready")
         job_id = running.submit(["sleep 5"])
         running.under_way(job_id, "scene/1/speech")
         running.serve_again(app)

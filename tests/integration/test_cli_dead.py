@@ -203,7 +203,7 @@ def test_a_step_that_killed_every_worker_goes_on_once_that_is_mended(post: Post,
         return job if job.status in FINAL else None
 
     try:
-        eventually(lambda: worker.says("ready."), within=60, what="the worker is ready")
+        eventually(lambda: worker.says("ready."), within=120, what="the worker is ready")
         made = inline.accept(post.database, inline.avatar_request(inline.upload(post.database)))
         avatar = eventually(lambda: ended(made), within=60)
         assert avatar is not None

@@ -61,7 +61,7 @@ def house(servers: Servers, broker_url: str, tmp_path_factory: pytest.TempPathFa
     sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
     try:
         for each in (steps, sweeper):
-            eventually(lambda each=each: each.says("ready."), within=60, what="a worker is ready")
+            eventually(lambda each=each: each.says("ready."), within=120, what="a worker is ready")
         yield House(api)
     finally:
         steps.kill()
