@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.postgres import Databases, PrivatePostgres, machine_postgres, named_postgres
 from tests.servers.process import ServerMissing
 from tests.servers.rabbit import Broker, PrivateRabbit, VirtualHosts, machine_rabbit
+
+# What an example may take depends on what else the machine does.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @dataclass
