@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from db import lives, statements
+from db import lives, reuse, statements
 from db.jobs import problem, soon
 from db.statements import Statement
 from db.turns import Seen, Turn, jsonb, turn
@@ -150,7 +150,7 @@ class Message:
 
     `owner` is its task id, `delivery` names this one delivery of it, `life` the process that has it, `redelivered` is
     the broker's word, and `keep` gives the message as it can be sent again. `follows`: there is no message, the worker
-    would go on with the step by itself.
+    would go on with the step by itself. `makers`: by stage, whose outputs made for other jobs may be taken.
     """
 
     job_id: str
@@ -162,6 +162,7 @@ class Message:
     keep: Callable[[], Mapping[str, Any]] = field(default=dict, repr=False)
     life: int | None = None
     follows: bool = False
+    makers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def holder(self) -> str:
@@ -201,8 +202,12 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
         job.reach(step.key, row.output)
         job.move()
         return Verdict.SATISFIED
+    references = inputs.references(made.origins[step.key])
+    maker = message.makers.get(step.stage.name) if _is_new(row) else None
+    if maker is not None and reuse.take(job, row, digest, read, references, maker=maker):
+        return Verdict.SATISFIED
     begun = {"job": job.id, "step": step.key, "owner": message.holder, "lease": LEASE, "digest": digest}
-    job.later(RUN, begun | {"input": jsonb(inputs.references(made.origins[step.key]))})
+    job.later(RUN, begun | {"input": jsonb(references)})
     job.begin(step.key, step.stage.label, first=row.attempt == 0)
     if row.waits:
         job.touch()  # it goes on waiting, perhaps: for the sweeper that is no move
@@ -210,6 +215,11 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
         job.move()
     recovered = row.status == StepStatus.RUNNING and row.owner != message.holder
     return Claim(job.id, job.client, step, made, row.attempt + 1, row.tried, read, digest, recovered)
+
+
+def _is_new(row: Seen) -> bool:
+    """Whether nothing was ever made or tried: who has a step run again wants it to run."""
+    return row.attempt == 0 and row.output is None and row.variation == 0
 
 
 def _skip(job: Turn, step: Step, output: Any) -> Verdict | None:

@@ -118,6 +118,13 @@ class Record(Base):
         Index("ix_records_wake_at_waiting", "wake_at", postgresql_where=text("status = 'waiting'")),
         Index("ix_records_lease_until_running", "lease_until", postgresql_where=text("status = 'running'")),
         Index("ix_records_awaits_waiting", "awaits", "wake_at", postgresql_where=text("status = 'waiting'")),
+        # what another job may have; what no provider made is not worth an entry
+        Index(
+            "ix_records_output_input_digest_made",
+            "output_input_digest",
+            "finished_at",
+            postgresql_where=text("provider IS NOT NULL AND source IS NULL"),
+        ),
     )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -144,6 +151,8 @@ class Record(Base):
     output_input_digest: Mapped[str | None] = mapped_column(String(64))
     # `human` where a person gave the output in place of the stage's
     origin: Mapped[str | None] = mapped_column(String(12))
+    # the job and the step that made the output, where it was taken from another job
+    source: Mapped[dict[str, Any] | None]
     # what a reviewer wants to be different in this variation
     notes: Mapped[str | None] = mapped_column(Text)
     error: Mapped[dict[str, Any] | None]
@@ -267,7 +276,7 @@ class ProviderCall(Base):
 
 
 class AssetRow(Base):
-    """An immutable file: what it is, and the attempt that made it (none: uploaded)."""
+    """An immutable file: what it is, and the attempt that made it (none: uploaded, or taken from another job)."""
 
     __tablename__ = "assets"
     __table_args__ = (Index(None, "client", "id"), Index(None, "job_id"), Index(None, "sha256"))

@@ -23,8 +23,9 @@ SUCCEED = Statement(
     "succeed_step",
     """
     UPDATE records SET
-        status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, origin = NULL, tried = 0,
-        finished_at = now(), owner = NULL, lease_until = NULL, provider = %(provider)s, passed_over = %(passed_over)s
+        status = 'succeeded', output = %(output)s, output_input_digest = %(digest)s, origin = NULL, source = NULL,
+        tried = 0, finished_at = now(), owner = NULL, lease_until = NULL, provider = %(provider)s,
+        passed_over = %(passed_over)s
     WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
     """,
 )

@@ -30,9 +30,9 @@ FORCE = """
 """
 GIVE = """
     UPDATE records SET
-        status = 'succeeded', origin = 'human', output = %(output)s, output_input_digest = %(digest)s, tried = 0,
-        error = NULL, wake_at = NULL, message = NULL, awaits = NULL, why = NULL, owner = NULL, lease_until = NULL,
-        finished_at = now()
+        status = 'succeeded', origin = 'human', source = NULL, output = %(output)s, output_input_digest = %(digest)s,
+        tried = 0, error = NULL, wake_at = NULL, message = NULL, awaits = NULL, why = NULL, owner = NULL,
+        lease_until = NULL, finished_at = now()
     WHERE job_id = %(job)s AND step = %(step)s
 """
 MARK = """

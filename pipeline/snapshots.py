@@ -176,6 +176,8 @@ class OutputSnapshot:
     b_roll: BRollWish | None = None
     lower_third: LowerThird | None = None
     review: ReviewWish | None = None
+    # whether what earlier jobs made may be taken
+    reuse: bool = True
     # by step: an asset that stands for what it would make, and outputs that are there already, as JSON
     approved: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,7 @@ class Stage:
     `version` is part of the input digest: raise it when the meaning of the output changes.
     A `heavy` stage (a minute of rendering or of a vendor) travels in a message of its own.
     `tries` counts every attempt that ended in a retryable error.
+    What a `reusable` stage makes is worth keeping and depends on nothing but what it reads: another job may have it.
     """
 
     name: str
@@ -44,10 +45,17 @@ class Stage:
     version: int
     heavy: bool
     tries: int
+    reusable: bool
 
 
 def stage(
-    *, label: str, limit: timedelta = timedelta(minutes=1), version: int = 1, heavy: bool = False, tries: int = 3
+    *,
+    label: str,
+    limit: timedelta = timedelta(minutes=1),
+    version: int = 1,
+    heavy: bool = False,
+    tries: int = 3,
+    reusable: bool = False,
 ) -> Callable[[Callable[..., Any]], Stage]:
     """Declare a stage. `label` is what people see while it runs."""
 
@@ -65,6 +73,7 @@ def stage(
             version=version,
             heavy=heavy,
             tries=tries,
+            reusable=reusable,
         )
 
     return declare

@@ -2,10 +2,11 @@
 
 An adapter family is a module `providers.<name>`, or one from elsewhere by its
 dotted name, with `ADAPTERS`: capability → `module:Class`, and, where it has
-paid operations, `OPERATIONS`: name → `module:Class`. One that speaks more than
-English says so with `languages(vendor)`. A new vendor is one new file and one
-setting. Classes are imported only when they are picked, so that a service
-without the local extra needs none of its packages.
+paid operations, `OPERATIONS`: name → `module:Class`. `DETERMINISTIC` lists the
+capabilities in which it makes the same whenever it is asked the same: it stands
+in the module, since classes are imported only when they are picked. One that
+speaks more than English says so with `languages(vendor)`. A new vendor is one new file and one
+setting. A service without the local extra needs none of its packages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +63,16 @@ class Catalogue:
             raise ProviderMissing(f"{provider} has no operation {name}")
         made: Operation[Any, Any] = _class(operations[name])(assets, self._settings.vendor(provider))
         return made
+
+    def deterministic(self, capability: str) -> str | None:
+        """The preferred family, if it makes the same whenever it is asked the same."""
+        preferred = next(iter(self._settings.providers.get(capability, ())), None)
+        if preferred is None:
+            return None
+        try:
+            return preferred if capability in getattr(_family(preferred), "DETERMINISTIC", ()) else None
+        except ProviderMissing:  # told where it is asked to serve
+            return None
 
     def languages(self) -> tuple[str, ...]:
         """BCP 47 tags of what is spoken, whoever of the configured voices has to serve."""

@@ -231,6 +231,11 @@ class PassedOver(Schema):
     message = fields.String(required=True)
 
 
+class StepSource(Schema):
+    job_id = fields.String(required=True)
+    step = fields.String(required=True, metadata={"example": "scene/2/lip_sync"})
+
+
 class StepSchema(Schema):
     """What is known of one stage of a job."""
 
@@ -244,6 +249,9 @@ class StepSchema(Schema):
     variation = fields.Integer(required=True)
     origin = fields.String(
         required=True, allow_none=True, metadata=described("`human` where a person gave the output.", example="human")
+    )
+    source = fields.Nested(
+        StepSource, required=True, allow_none=True, metadata=described("Your other job that made the output.")
     )
     notes = fields.String(required=True, allow_none=True, metadata=described("A reviewer's, for this variation."))
     input = fields.Raw(required=True, allow_none=True, metadata=described("Where each value came from.", type="object"))

@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Any
 
 from pipeline.settings import Settings
+from schemas import records
 
-ASSET_FIELDS = frozenset({"id", "kind", "media_type", "bytes", "sha256"})
 LONGEST_BUCKET_S = 3600
 
 
@@ -55,7 +55,7 @@ class Links:
     def present(self, data: Any) -> Any:
         """The same JSON, with every asset as the public sees it: with a link, without our word for its kind."""
         if isinstance(data, dict):
-            if data.keys() == ASSET_FIELDS:
+            if records.is_asset(data):
                 shown = {name: data[name] for name in ("media_type", "bytes", "sha256")}
                 return {"id": data["id"], "url": self.asset(data["id"]), **shown}
             return {name: self.present(value) for name, value in data.items()}

@@ -289,6 +289,12 @@ class OutputGenerate(Strict):
     review = nested(Review, load_default=lambda: Review().load({}))
     output = nested(Output, load_default=lambda: dict(OUTPUT))
     seed = Whole(0, 2**31 - 1, load_default=0)
+    reuse = Flag(
+        load_default=True,
+        metadata={
+            "description": "What an earlier job of yours made from the very same is taken; off: all is made anew."
+        },
+    )
     metadata = Metadata()
 
     @validates_schema
@@ -342,6 +348,7 @@ def snapshot(data: dict[str, Any]) -> OutputSnapshot:
         approved=data["approved_assets"],
         given=_given(data),
         review=_review(data),
+        reuse=data["reuse"],
         language=Language(script.get("language", LANGUAGE)),
     )
 

@@ -1,13 +1,16 @@
 """What a worker process holds for all its steps: settings, database, storage, providers."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from celery import signals
 
 from db.database import Database
 from pipeline import failpoints
+from pipeline.ports import CAPABILITIES
+from pipeline.routes import STAGES
 from pipeline.settings import Settings
 from providers.catalogue import Catalogue
 from providers.fetch import MediaFetcher
@@ -29,6 +32,16 @@ class House:
         """Whether the client is told of events."""
         known = self.settings.client(client)
         return known is not None and known.callback_url is not None
+
+    @cached_property
+    def makers(self) -> Mapping[str, str]:
+        """By stage whose output other jobs may have: the family that serves it, where that makes the same each time."""
+        found: dict[str, str] = {}
+        for stage in STAGES.values():
+            asked = [name for name, protocol in CAPABILITIES.items() if protocol in stage.needs.values()]
+            if stage.reusable and len(asked) == 1 and (family := self.catalogue.deterministic(asked[0])):
+                found[stage.name] = family
+        return found
 
 
 _building = threading.Lock()

@@ -399,6 +399,7 @@ class _Run:
             keep,
             watch().life(),
             follows,
+            self.house.makers,
         )
 
 

@@ -79,7 +79,7 @@ class Served:
 
     def _ask(self, candidate: Candidate, method: str, *arguments: Any, **options: Any) -> Any:
         adapter = candidate.adapter()
-        self.provider = adapter.name
+        self.provider = candidate.family
         return getattr(adapter, method)(*arguments, **options)
 
     def _pass_over(self, candidate: Candidate, code: str, message: str) -> None:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.assets import Asset
 from pipeline.frame import Frame
-from pipeline.ports import Captions, Finished, Footage, Neutral, Utterance
+from pipeline.ports import Captions, ClonedVoice, Finished, Footage, Neutral, Utterance
+from pipeline.timeline import Word
 from tests import instant
 from tests.instant import SECONDS, Instant, obey
 
@@ -29,12 +31,7 @@ class Filed(Instant):
         return Captions(self._keep("vtt", heard, repr(cues)), self._keep("srt", heard, repr(cues)))
 
     def speak(self, *arguments: Any, seed: int, **options: Any) -> Any:
-        if "frame" in options:
-            return self._film(*arguments, frame=options["frame"], backdrop=options["backdrop"], seed=seed)
-        text, *_ = arguments
-        obey(text)
-        audio = self._keep("speech", [], text, seed)
-        return Utterance(audio, self._keep("phonemes", [audio], text), SECONDS, ())
+        return (self._film if "frame" in options else self._say)(*arguments, seed=seed, **options)
 
     def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
         return self._keep("background", [], prompt, width, height, seed)
@@ -47,8 +44,26 @@ class Filed(Instant):
         film = self._keep("video", [video.video], dict(marks))
         return Finished(film, self._keep("thumbnail", [film]), video.seconds, -16.0, -1.5)
 
-    def _film(self, neutral: Neutral, speech: Utterance, *, frame: Frame, backdrop: Asset, seed: int) -> Footage:
-        clip = self._keep("clip", [neutral.cutout, speech.audio, speech.phonemes, backdrop], seed)
+    def pose(self, neutral: Neutral, *, name: str) -> Asset:
+        return self._keep("pose", [neutral.cutout], name)
+
+    def cut(self, medium: Asset | None, words: Sequence[Any], *, seconds: float, frame: Frame, seed: int) -> Footage:
+        film = self._keep("cutaway", [medium], repr(words), seconds, repr(frame), seed)
+        return Footage(film, round(seconds * frame.fps), seconds)
+
+    def _say(self, text: str, voice: ClonedVoice | None, *, seed: int, language: str | None = None) -> Utterance:
+        obey(text)
+        audio = self._keep("speech", [], text, seed, language, voice.external_id if voice else None)
+        said = text.split()
+        each = SECONDS / len(said)
+        words = tuple(Word(word, place * each, (place + 1) * each) for place, word in enumerate(said))
+        return Utterance(audio, self._keep("phonemes", [audio], text), SECONDS, words)
+
+    def _film(self, neutral: Neutral, speech: Utterance, *, frame: Frame, backdrop: Asset, **asked: Any) -> Footage:
+        insert = asked["staging"].insert
+        sources = [neutral.cutout, speech.audio, speech.phonemes, backdrop, insert.footage.video if insert else None]
+        asked["staging"] = replace(asked["staging"], insert=None)
+        clip = self._keep("clip", sources, repr(frame), repr(sorted(asked.items())))
         return Footage(clip, round(SECONDS * frame.fps), SECONDS)
 
     def _keep(self, kind: str, sources: Sequence[Asset | None], *said: Any) -> Asset:
@@ -60,3 +75,4 @@ class Filed(Instant):
 
 
 ADAPTERS = dict.fromkeys(instant.ADAPTERS, "tests.filed:Filed")
+DETERMINISTIC = tuple(ADAPTERS)

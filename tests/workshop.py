@@ -77,7 +77,7 @@ class Workshop:
             for step in steps(move.launch.tree):
                 if step.key == until:
                     return inline.job(database, job_id)
-                held = inline.claim(database, job_id, step.key, move.launch.number)
+                held = inline.claim(database, job_id, step.key, move.launch.number, makers=self.house.makers)
                 if isinstance(held, Claim):
                     tried = attempt(self.house, held, Watched(held))
                     inline.record(database, held, tried.outcome, made_assets=tried.made, provider=tried.provider)

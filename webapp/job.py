@@ -85,6 +85,7 @@ def present_step(row: Record, tries: Sequence[Attempt]) -> dict[str, Any]:
         "tries": [_try(number, each) for number, each in enumerate(tries, 1)],
         "variation": row.variation,
         "origin": row.origin,
+        "source": row.source,
         "notes": row.notes,
         "input": row.input,
         "output": links().present(row.output),

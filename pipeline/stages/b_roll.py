@@ -25,7 +25,7 @@ class BRoll:
     insert: Insert | None
 
 
-@stage(label="Cutting b-roll", limit=minutes(10), heavy=True)
+@stage(label="Cutting b-roll", limit=minutes(10), heavy=True, reusable=True)
 def b_roll(
     cutaway: Cutaway | None, speech: Utterance, frame: Frame, seed: Seed, *, source: MediaSource, maker: CutawayMaker
 ) -> BRoll:

@@ -14,7 +14,7 @@ class Background:
     image: Asset
 
 
-@stage(label="Painting background", limit=minutes(5))
+@stage(label="Painting background", limit=minutes(5), reusable=True)
 def background(
     setting: Setting, frame: Frame, seed: Seed, notes: Notes | None, *, painter: BackgroundMaker
 ) -> Background:

@@ -22,7 +22,7 @@ class Clip:
     hidden: Stretch | None = None
 
 
-@stage(label="Syncing lips", limit=minutes(20), version=2, heavy=True)
+@stage(label="Syncing lips", limit=minutes(20), version=2, heavy=True, reusable=True)
 def lip_sync(
     identity: Identity,
     speech: Utterance,

@@ -15,7 +15,7 @@ class Pose:
     still: Asset
 
 
-@stage(label="Posing the avatar", limit=minutes(3))
+@stage(label="Posing the avatar", limit=minutes(3), reusable=True)
 def pose(identity: Identity, stance: Stance | None, *, maker: PoseMaker) -> Pose:
     """The still shows a reviewer what the scene will look like; where no pose was asked for, the neutral image."""
     if stance is None:

@@ -6,7 +6,7 @@ from pipeline.stage import minutes, stage
 from pipeline.stages.storyboard import Line
 
 
-@stage(label="Generating audio", limit=minutes(5))
+@stage(label="Generating audio", limit=minutes(5), reusable=True)
 def speech(
     line: Line, language: Language, identity: Identity, seed: Seed, *, synthesizer: SpeechSynthesizer
 ) -> Utterance:

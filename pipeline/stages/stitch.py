@@ -13,6 +13,6 @@ class Cut:
     footage: Footage
 
 
-@stage(label="Stitching video", limit=minutes(10), heavy=True)
+@stage(label="Stitching video", limit=minutes(10), heavy=True, reusable=True)
 def stitch(clips: tuple[Clip, ...], speeches: tuple[Utterance, ...], frame: Frame, *, editor: VideoEditor) -> Cut:
     return Cut(editor.stitch([clip.footage for clip in clips], speeches, frame=frame))

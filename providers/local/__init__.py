@@ -18,3 +18,5 @@ ADAPTERS = {
     "inspection": "providers.local.inspection:LocalInspector",
     "captions": "providers.local.captions:LocalCaptions",
 }
+# Asked the same, these make the same. Who makes one of them make something else raises its stage's version.
+DETERMINISTIC = ("speech", "background", "pose", "b_roll", "lip_sync", "editing")

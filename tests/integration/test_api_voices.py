@@ -278,7 +278,7 @@ def test_a_cloned_voice_is_spoken_by_its_vendor_or_not_at_all(api: Api) -> None:
     job = run(api, api.product.post("/v1/outputs", api.output_payload(voice_id=own)).get_json()["id"], both)
     assert job.status == "completed", job.error
     row = inline.rows(api.database, job.id)["scene/1/speech"]
-    assert row.provider == "instant"
+    assert row.provider == "tests.instant"
     assert [(each["provider"], each["code"]) for each in row.passed_over or []] == [("local", "voice_elsewhere")]
 
 
