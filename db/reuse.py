@@ -5,7 +5,7 @@ whatever becomes of the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from db import assets, ids
 from db.assets import NewAsset
@@ -26,15 +26,17 @@ FIND = Statement(
     ORDER BY records.finished_at DESC LIMIT 1
     """,
 )
-# Until we have rows of our own, theirs keep the files. What is about to be deleted is left alone.
+# Until we have rows of our own, theirs keep the files. What is about to be deleted is left alone, and never waited for:
+# who deletes may be waiting for us.
 KEEP = Statement(
     "keep_made",
     """
-    SELECT id, facts, (
-        SELECT jsonb_object_agg(source.id, source.sha256)
-        FROM asset_edges JOIN assets AS source ON source.id = source_id WHERE asset_id = assets.id
+    SELECT id, sha256, facts, COALESCE(job_id = %(maker)s AND step = %(step)s, false), ARRAY(
+        SELECT source_id FROM asset_edges WHERE asset_id = assets.id
     )
-    FROM assets WHERE id = ANY(%(assets)s) AND job_id = %(maker)s AND step = %(step)s
+    FROM assets WHERE id = ANY(
+        %(assets)s::varchar[] || ARRAY(SELECT source_id FROM asset_edges WHERE asset_id = ANY(%(assets)s))
+    )
     FOR KEY SHARE SKIP LOCKED
     """,
 )
@@ -45,6 +47,16 @@ TAKE = """
         owner = NULL, lease_until = NULL, wake_at = NULL, message = NULL, error = NULL, awaits = NULL, why = NULL
     WHERE job_id = %(job)s AND step = %(step)s
 """
+
+
+class _Kept(NamedTuple):
+    """A row that is not deleted for now. `made`: by the step whose output is taken."""
+
+    id: str
+    sha256: str
+    facts: Mapping[str, Any]
+    made: bool
+    sources: Sequence[str]
 
 
 def take(
@@ -62,8 +74,9 @@ def take(
         return False
     made_by, made_in, theirs = found[0]
     named = {asset["id"]: asset for asset in codec.assets(theirs)}
-    kept = job.ask(KEEP, {"assets": list(named), "maker": made_by, "step": made_in})
-    if len(kept) < len(named):
+    rows = job.ask(KEEP, {"assets": list(named), "maker": made_by, "step": made_in})
+    kept = {row[0]: _Kept(*row) for row in rows}
+    if not all(asset in kept and kept[asset].made and kept.keys() >= set(kept[asset].sources) for asset in named):
         return False
     own = {asset: ids.new("ast") for asset in named}
     output = codec.renamed(theirs, own)
@@ -83,7 +96,7 @@ def take(
 
 def _copies(
     named: Mapping[str, Mapping[str, Any]],
-    kept: Sequence[tuple[Any, ...]],
+    kept: Mapping[str, _Kept],
     own: Mapping[str, str],
     read: Mapping[str, Any],
 ) -> Iterator[NewAsset]:
@@ -91,9 +104,9 @@ def _copies(
     here: dict[str, list[str]] = {}
     for asset in codec.assets(read):
         here.setdefault(asset["sha256"], []).append(asset["id"])
-    for theirs, facts, sources in kept:
+    for theirs, told in named.items():
         made_from: list[str] = []
-        for source, sha256 in (sources or {}).items():
-            made_from += [own[source]] if source in own else here.get(sha256, [source])
-        copy = codec.load({**named[theirs], "id": own[theirs]}, Asset)
-        yield NewAsset(copy, facts, tuple(dict.fromkeys(made_from)))
+        for source in kept[theirs].sources:
+            made_from += [own[source]] if source in own else here.get(kept[source].sha256, [source])
+        copy = codec.load({**told, "id": own[theirs]}, Asset)
+        yield NewAsset(copy, kept[theirs].facts, tuple(dict.fromkeys(made_from)))

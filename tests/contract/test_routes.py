@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from pipeline.graph import draw
+from pipeline.ports import CAPABILITIES, MediaSource
+from pipeline.routes import STAGES as KNOWN
 from pipeline.routes import plan
 from schemas.contracts import understand
 from tests.api import payload
@@ -52,6 +54,16 @@ def test_a_payload_takes_the_route_that_the_contract_says(
     stages = dict.fromkeys(step.stage.name for step in made.steps.values())
     assert sorted(stages) == sorted(STAGES[understood.route].split())
     assert {step.scene for step in made.steps.values()} == {None, 1, 2}
+
+
+def test_an_output_that_other_jobs_may_have_comes_from_the_inputs_and_one_provider_alone() -> None:
+    """What a stage asks of the house besides stays unseen by the digest; an uploaded file never changes."""
+    reusable = [stage for stage in KNOWN.values() if stage.reusable]
+    assert {stage.name for stage in reusable} == {"speech", "background", "pose", "b_roll", "lip_sync", "stitch"}
+    for stage in reusable:
+        asked = set(stage.needs.values()) - {MediaSource}
+        assert len(asked) == 1
+        assert asked <= set(CAPABILITIES.values())
 
 
 @pytest.mark.parametrize(("route", "scene"), list(DRAWN.items()))

@@ -1,15 +1,22 @@
 """What a new job takes from an earlier one of its client, and what it makes anew; through the API, on real records."""
 
 import copy
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from db.models import Job
-from tests import factories
+from pipeline.ports import CAPABILITIES
+from pipeline.state import FINAL
+from tests import factories, inline
 from tests.api import Caller, payload, serve
+from tests.conftest import Servers
+from tests.fleet import Fleet, fleet
+from tests.processes import eventually
 from tests.workshop import Workshop
 
 SIX = ["One is said.", "Two is said.", "Three is said.", "Four is said.", "Five is said.", "Six is said."]
@@ -93,8 +100,8 @@ def test_what_was_taken_has_rows_and_a_history_of_the_jobs_own(workshop: Worksho
     assert len(own) == len(theirs)
     clip = stages(caller, second)["scene/2/lip_sync"]["output"]["footage"]["video"]["id"]
     told = caller.get(f"/v1/assets/{clip}").get_json()
-    assert (told["lineage"]["job_id"], told["lineage"]["step"]) == (second.id, "scene/2/lip_sync")
-    whole = caller.get(f"/v1/assets/{clip}?lineage=full").get_json()["graph"]
+    assert (told["job_id"], told["step"]) == (second.id, "scene/2/lip_sync")
+    whole = caller.get(f"/v1/assets/{clip}?lineage=full").get_json()["lineage"]
     assert not {node["id"] for node in whole["nodes"]} & theirs
     assert {node["kind"] for node in whole["nodes"]} >= {"photo", "cutout", "speech", "background", "cut", "video"}
 
@@ -161,6 +168,30 @@ def test_what_a_person_put_in_its_place_is_not_taken_for_the_stages_own(
     second = workshop.video(caller, avatar, say(*SIX))
     assert {"scene/3/speech", "scene/3/lip_sync", "stitch"} <= ran(caller, second)
     assert [scene["transcript"] for scene in (second.result or {})["scenes"]] == SIX
+
+
+def test_workers_go_on_past_what_was_taken(servers: Servers, tmp_path: Path) -> None:
+    """Branches, joins and heavy steps: whatever comes after it is sent, and the job ends."""
+    filed = json.dumps({capability: ["tests.filed"] for capability in CAPABILITIES})
+    with fleet(servers, tmp_path, {"product": None}, LIKENESS_PROVIDERS=filed) as running:
+        made = ended(running, running.submit("product", "/v1/avatars", running.avatar("product")))
+        asked = running.output(made["result"]["avatar_id"], say(*SIX[:4]))
+        first = ended(running, running.submit("product", "/v1/outputs", asked))
+        second = ended(running, running.submit("product", "/v1/outputs", asked))
+        rows = inline.rows(running.database, second["id"])
+    assert {row.step for row in rows.values() if row.attempt} == ALWAYS
+    assert {(row.source or {}).get("job_id") for row in rows.values() if not row.attempt} == {first["id"]}
+
+
+def ended(running: Fleet, job_id: str) -> dict[str, Any]:
+    def found() -> dict[str, Any] | None:
+        job: dict[str, Any] = running.call("product", "GET", f"/v1/jobs/{job_id}").json()
+        return job if job["status"] in FINAL else None
+
+    job = eventually(found, within=60, what=f"{job_id} ends")
+    assert job is not None
+    assert job["status"] == "completed", job["error"]
+    return job
 
 
 # --- deletion ---------------------------------------------------------------------------
@@ -234,10 +265,20 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], set[str]]] = {
     ),
     "pose of scene 2": (in_scene(2, pose="think"), {*scenes("pose", "lip_sync", of=(2,)), "stitch"}),
     "cutaway of scene 2": (
-        in_scene(2, cutaway={"start": 0.2, "end": 0.9}),
+        in_scene(2, cutaway={"start": 0.6, "end": 0.9}),
         {*scenes("b_roll", "lip_sync", of=(2,)), "stitch"},
     ),
     "shot of scene 2": (in_scene(2, shot="close"), {*scenes("lip_sync", of=(2,)), "stitch"}),
+    "transition from scene 2 to scene 3": (
+        in_scene(2, transition="fade"),
+        {*scenes("lip_sync", of=(2, 3)), "stitch"},
+    ),
+    "a cutaway of scene 2 that moves by less than a word": (
+        in_scene(2, cutaway={"start": 0.26, "end": 0.8}),
+        {*scenes("b_roll", of=(2,))},
+    ),
+    "lower third": (in_output(lower_third={"line": "CEO"}), {*scenes("lip_sync", of=(1,)), "stitch"}),
+    "label": (in_output(label="Synthetic"), {*scenes("background", "b_roll", "lip_sync"), "stitch"}),
     "captions": (in_output(captions="sidecar"), {*scenes("lip_sync"), "stitch"}),
     "resolution": (
         in_output(width=640, height=480),

@@ -57,6 +57,12 @@ def test_the_local_family_offers_every_capability() -> None:
     assert catalogue(**dict.fromkeys(ADAPTERS, ("local",))).problems() == {}
 
 
+def test_only_the_preferred_family_counts_as_who_makes_the_same_each_time(vendor: str) -> None:
+    assert catalogue(speech=("local", vendor)).deterministic("speech") == "local"
+    for families in ((vendor, "local"), ("elevenlabs", "local"), ("nobody", "local"), ()):
+        assert catalogue(speech=families).deterministic("speech") is None
+
+
 def test_the_languages_are_those_that_every_voice_speaks_who_may_have_to_serve() -> None:
     assert catalogue(speech=("local",)).languages() == ("en",)
     assert {"en", "de", "ja"} <= set(catalogue(speech=("elevenlabs",)).languages())
