@@ -11,11 +11,14 @@ from pipeline.errors import RenderFailed, UnreadableVideo
 from pipeline.frame import Frame
 from pipeline.ports import AssetStore, Footage
 from pipeline.timeline import Word
-from providers.local import ffmpeg, kinetic, reel
+from providers.local import crop, ffmpeg, kinetic, reel
 from providers.local.faces import Array
 from providers.local.photo import decode
 
-CLOSER = 1.16  # how much a photo is enlarged at the nearer end of the way over it
+FARTHER, CLOSER = 1.02, 1.16  # how much a photo is enlarged at the ends of the way over it
+DRIFT = 1 / 3  # of the room beside the view, which the way over a photo uses at most
+LOOKS = 4  # at a video, for faces that its crop has to hold
+LOOK_SIDE = 640
 LARGEST_SIDE = 4096
 DEMUXERS = {"video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska"}
 DAMAGED = "The video is damaged or ends before it should. Upload it again, or leave it out."
@@ -55,28 +58,49 @@ class LocalCutaways:
 
 
 def wander(picture: Array, frames: int, frame: Frame, *, seed: int) -> Iterator[Array]:
-    """The camera moves evenly over the photo, nearer or away; cropped on fractions of a pixel, so that it glides."""
+    """The camera moves evenly over the photo, nearer or away; cropped on fractions of a pixel, so that it glides.
+
+    Heads stay in the picture from the first frame to the last.
+    """
     chance = np.random.default_rng(seed)
-    height, width = picture.shape[:2]
-    cover = max(frame.width / width, frame.height / height)
-    if cover * CLOSER < 0.7:  # warpAffine does not average
-        least = cover * CLOSER * 1.05
+    least = _cover(picture, frame) * CLOSER * 1.05
+    if least < 0.7 * 1.05:  # warpAffine does not average
         picture = cv2.resize(picture, None, fx=least, fy=least, interpolation=cv2.INTER_AREA)
-        height, width = picture.shape[:2]
-        cover = max(frame.width / width, frame.height / height)
-    far, near = (1.02, CLOSER) if chance.random() < 0.5 else (CLOSER, 1.02)
-    drift = chance.uniform(-1, 1, 2)
+    view = _view(picture, frame)
+    keep = crop.kept(crop.heads(picture), (view[0] / FARTHER, view[1] / FARTHER))
+    nearest = CLOSER
+    if keep:
+        picture, (x, y) = crop.widened(picture, frame, (keep.size[0] * FARTHER, keep.size[1] * FARTHER))
+        keep = crop.Box(keep.left + x, keep.top + y, keep.right + x, keep.bottom + y)
+        view = _view(picture, frame)
+        nearest = max(FARTHER, min(CLOSER, *(room / side for room, side in zip(view, keep.size, strict=True))))
+    first, last = (FARTHER, nearest) if chance.random() < 0.5 else (nearest, FARTHER)
+    across, down = chance.uniform(-DRIFT, DRIFT, 2)
+    size, cover = (picture.shape[1], picture.shape[0]), _cover(picture, frame)
+    # what lies in the frame at both ends of an even way lies in it all the way
+    ends = []
+    for enlarged, way in ((first, -1), (last, 1)):
+        corner = crop.place(size, (view[0] / enlarged, view[1] / enlarged), keep, (way * across, way * down))
+        ends.append(np.array([1.0, -corner[0], -corner[1]]) * cover * enlarged)
     for number in range(frames):
-        share = number / max(frames - 1, 1)
-        scale = cover * (far + (near - far) * share)
-        room = np.array([width * scale - frame.width, height * scale - frame.height]) / 2
-        # at most a third of the room, so that what is in the middle of the photo stays in the picture
-        centre = room * (1 + drift * (share - 0.5) * 2 / 3)
-        matrix = np.array([[scale, 0, -centre[0]], [0, scale, -centre[1]]])
+        scale, x, y = ends[0] + (ends[1] - ends[0]) * (number / max(frames - 1, 1))
         interpolation = cv2.INTER_CUBIC if scale > 1.05 else cv2.INTER_LINEAR
         yield cv2.warpAffine(
-            picture, matrix, (frame.width, frame.height), flags=interpolation, borderMode=cv2.BORDER_REPLICATE
-        )
+            picture, np.array([[scale, 0, x], [0, scale, y]]), (frame.width, frame.height), flags=interpolation,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+
+
+def _cover(picture: Array, frame: Frame) -> float:
+    """The least scale at which the picture fills the frame."""
+    height, width = picture.shape[:2]
+    return max(frame.width / width, frame.height / height)
+
+
+def _view(picture: Array, frame: Frame) -> tuple[float, float]:
+    """What the frame shows then, in pixels of the picture."""
+    cover = _cover(picture, frame)
+    return frame.width / cover, frame.height / cover
 
 
 def _fill(file: Path, media_type: str, out: Path, frames: int, frame: Frame) -> None:
@@ -102,8 +126,28 @@ def _fill(file: Path, media_type: str, out: Path, frames: int, frame: Frame) -> 
                     limit=LARGEST_SIDE,
                 )
     encoder = ffmpeg.video(frame.fps, crf=reel.CRF)
-    filters = f"fps={frame.fps},{reel.filling(frame)},{encoder[encoder.index('-vf') + 1]}"
+    filling = reel.filling(frame, _aside(given, seconds, frame, out.parent))
+    filters = f"fps={frame.fps},{filling},{encoder[encoder.index('-vf') + 1]}"
     encoder[encoder.index("-vf") + 1] = filters
     ffmpeg.run([
         "-stream_loop", "-1", *given, "-map", "0:v:0", "-an", *encoder, *ffmpeg.BITEXACT, "-frames:v", str(frames), out,
     ])  # fmt: skip
+
+
+def _aside(given: Sequence[str], seconds: float, frame: Frame, folder: Path) -> tuple[float, float]:
+    """Where to crop the video, as shares of its room: one place for all of it, in which the faces are that it shows."""
+    fit = f"fps={LOOKS / seconds:.4f}:round=up,scale={LOOK_SIDE}:{LOOK_SIDE}:force_original_aspect_ratio=decrease"
+    ffmpeg.run([
+        *given, "-map", "0:v:0", "-t", f"{seconds:.3f}", "-vf", fit, "-frames:v", str(LOOKS), folder / "look-%d.png",
+    ])  # fmt: skip
+    looks = [decode(file) for file in sorted(folder.glob("look-*.png"))]
+    if not looks:
+        return 0.5, 0.5
+    view = _view(looks[0], frame)
+    size = looks[0].shape[1], looks[0].shape[0]
+    found = sorted((each for look in looks for each in crop.heads(look)), key=lambda each: -each[1].size[1])
+    corner = crop.place(size, view, crop.kept(found, view))
+    across, down = (
+        at / (whole - seen) if whole - seen > 1 else 0.5 for at, whole, seen in zip(corner, size, view, strict=True)
+    )
+    return across, down

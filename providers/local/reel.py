@@ -89,9 +89,14 @@ class Reel:
         ]
 
 
-def filling(frame: Frame) -> str:
-    """The ffmpeg filter that makes pictures fill the frame: enlarged or reduced, the rest cut off, square pixels."""
+def filling(frame: Frame, aside: tuple[float, float] = (0.5, 0.5)) -> str:
+    """The ffmpeg filter that makes pictures fill the frame: enlarged or reduced, the rest cut off, square pixels.
+
+    `aside`: which shares of what is cut off are cut off at the left and at the top.
+    """
+    across, down = aside
     return (
         f"scale={frame.width}:{frame.height}:force_original_aspect_ratio=increase:force_divisible_by=2:flags=bicubic"
-        f":out_color_matrix=bt709:out_range=tv,crop={frame.width}:{frame.height},setsar=1"
+        f":out_color_matrix=bt709:out_range=tv,"
+        f"crop={frame.width}:{frame.height}:(iw-ow)*{across:.4f}:(ih-oh)*{down:.4f},setsar=1"
     )
