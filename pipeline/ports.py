@@ -4,7 +4,7 @@ Seconds are floats from the start of the scene, sizes are pixels, colours are `#
 Every method may raise a `pipeline.errors.StageError`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,8 +272,9 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """What a scene is besides its shot. `opens` and `closes` are `cut` or `fade` (from black, to black). `notes`: what
-    a reviewer wants to be different this time."""
+    """What a scene is besides its shot. `opens` and `closes` are `cut`, `fade` (from black, to black), or `dissolve`,
+    which is nothing here: the editor makes it of two scenes. `notes`: what a reviewer wants to be different this time.
+    """
 
     pose: str | None = None
     insert: Insert | None = None
@@ -429,8 +430,19 @@ class CutawayMaker(Protocol):
 
 @capability("editing")
 class VideoEditor(Protocol):
-    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
-        """Join the clips without encoding the picture again; each scene's sound starts with its first frame."""
+    def stitch(
+        self,
+        clips: Sequence[Footage],
+        speeches: Sequence[Utterance],
+        *,
+        frame: Frame,
+        dissolves: Collection[int] = (),
+    ) -> Footage:
+        """Join the clips without encoding the picture again; each scene's sound starts with its first frame.
+
+        `dissolves` are the scenes, from 1, that dissolve into the next one: in their last frames, so that no scene
+        begins or ends at another moment than it would with a cut.
+        """
         ...
 
 

@@ -135,7 +135,11 @@ class PlannedScene(Strict):
     shot = Choice(SHOTS, load_default="medium")
     pose = Choice(tuple(POSES), metadata={"description": "Where poses are on; the next of the sequence if left out."})
     cutaway = nested(CutawayFields, metadata={"description": "Where b-roll is on; the scene has none if left out."})
-    transition = Choice(TRANSITIONS, load_default="cut", metadata={"description": "To the next scene."})
+    transition = Choice(
+        TRANSITIONS,
+        load_default="cut",
+        metadata={"description": "To the next scene: at once, through black, or into its first picture."},
+    )
 
 
 class StoryboardFields(Strict):

@@ -36,7 +36,7 @@ class Filed(Instant):
     def paint(self, prompt: str, *, width: int, height: int, seed: int) -> Asset:
         return self._keep("background", [], prompt, width, height, seed)
 
-    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
+    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], **_: Any) -> Footage:
         sources = [clip.video for clip in clips] + [speech.audio for speech in speeches]
         return Footage(self._keep("cut", sources), sum(clip.frames for clip in clips), SECONDS * len(clips))
 

@@ -102,7 +102,7 @@ class Instant:
     def cut(self, medium: Asset | None, words: Sequence[Any], *, seconds: float, frame: Frame, seed: int) -> Footage:
         return Footage(_asset("cutaway", medium, seconds, seed), round(seconds * frame.fps), seconds)
 
-    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
+    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], **_: Any) -> Footage:
         return Footage(_asset("cut", clips), sum(clip.frames for clip in clips), sum(clip.seconds for clip in clips))
 
     def enhance(self, video: Footage, *, frame: Frame, marks: Mapping[str, str], thumbnail_at: float) -> Finished:

@@ -13,7 +13,7 @@ from pipeline.stage import minutes, stage
 from pipeline.stages.script import Script
 
 SHOTS = ("wide", "medium", "close")
-TRANSITIONS = ("cut", "fade")
+TRANSITIONS = ("cut", "fade", "dissolve")
 LONG_CHARACTERS = 1500  # about 100 s of speech
 
 
@@ -46,7 +46,7 @@ class Cutaway:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """How the scene comes in and how it goes: `cut` or `fade` (through black)."""
+    """How the scene comes in and how it goes: `cut`, `fade` (through black) or `dissolve` (into the next one)."""
 
     opens: str
     closes: str

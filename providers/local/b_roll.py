@@ -125,12 +125,10 @@ def _fill(file: Path, media_type: str, out: Path, frames: int, frame: Frame) -> 
                     height=height,
                     limit=LARGEST_SIDE,
                 )
-    encoder = ffmpeg.video(frame.fps, crf=reel.CRF)
     filling = reel.filling(frame, _aside(given, seconds, frame, out.parent))
-    filters = f"fps={frame.fps},{filling},{encoder[encoder.index('-vf') + 1]}"
-    encoder[encoder.index("-vf") + 1] = filters
     ffmpeg.run([
-        "-stream_loop", "-1", *given, "-map", "0:v:0", "-an", *encoder, *ffmpeg.BITEXACT, "-frames:v", str(frames), out,
+        "-stream_loop", "-1", *given, "-map", "0:v:0", "-an", "-vf", f"fps={frame.fps},{filling},{ffmpeg.TAGGED}",
+        *ffmpeg.encoder(frame.fps, crf=reel.CRF), *ffmpeg.BITEXACT, "-frames:v", str(frames), out,
     ])  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Cutting: scenes become one video without touching a single encoded picture."""
+"""Cutting: scenes become one video; encoded pictures are touched only where one scene dissolves into the next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pipeline.ports import AssetStore, Footage, Utterance
 from providers.local import ffmpeg
 
 RATE = 48_000
+DISSOLVE_S = 0.4
 
 
 class LocalEditor:
@@ -18,8 +19,17 @@ class LocalEditor:
     def __init__(self, assets: AssetStore) -> None:
         self.assets = assets
 
-    def stitch(self, clips: Sequence[Footage], speeches: Sequence[Utterance], *, frame: Frame) -> Footage:
+    def stitch(
+        self,
+        clips: Sequence[Footage],
+        speeches: Sequence[Utterance],
+        *,
+        frame: Frame,
+        dissolves: Collection[int] = (),
+    ) -> Footage:
         """The clips one after another; each speech starts with its clip's first frame and is padded to its last.
+
+        A scene dissolves inside its own last frames: there the next one's first picture comes up, and waits.
 
         The sound is kept without loss (FLAC): it is encoded once, when the video is finished. Raises RenderFailed where
         clips do not fit together or the result is not exactly as long as its parts.
@@ -30,13 +40,18 @@ class LocalEditor:
             )
         frames = sum(clip.frames for clip in clips)
         with self.assets.scratch() as folder:
-            pictures = [self._clip(clip, folder / f"{index:04}.mp4", frame) for index, clip in enumerate(clips)]
-            if len({track.setup for track in pictures}) > 1:
+            files = [folder / f"{index:04}.mp4" for index in range(len(clips))]
+            tracks = [self._clip(clip, file, frame) for clip, file in zip(clips, files, strict=True)]
+            parts: list[Path] = []
+            for number, (file, track) in enumerate(zip(files, tracks, strict=True), start=1):
+                soft = number in dissolves and number < len(files)
+                parts += _dissolved(file, track, files[number], frame) if soft else [file]
+            if len({track.setup for track in [*tracks, *(_video(part) for part in parts if part not in files)]}) > 1:
                 raise RenderFailed(
                     "The scenes were encoded with different settings. Render them again with one version."
                 )
             listing = folder / "list.txt"
-            listing.write_text("".join(f"file '{index:04}.mp4'\n" for index in range(len(clips))))
+            listing.write_text("".join(f"file '{part.name}'\n" for part in parts))
             sound = self._sound(clips, speeches, folder / "sound.flac", frame.fps)
             cut = folder / "cut.mp4"
             ffmpeg.run([
@@ -84,3 +99,34 @@ class LocalEditor:
         listing.write_text("".join(f"file '{part.name}'\n" for part in parts))
         ffmpeg.run(["-f", "concat", "-safe", "0", "-i", listing, *ffmpeg.BITEXACT, "-c:a", "flac", file])
         return file
+
+
+def _dissolved(file: Path, track: ffmpeg.VideoTrack, following: Path, frame: Frame) -> list[Path]:
+    """The clip in two parts, as many frames as it had: up to a key frame as it is, and encoded again from there on,
+    where in the end the first picture of `following` comes up."""
+    steps = max(1, min(round(DISSOLVE_S * frame.fps), track.frames // 4))
+    cut = max((key for key in track.keys if key <= track.frames - steps), default=0)
+    rest = track.frames - cut
+    kept, mixed = file.with_name(f"{file.stem}-kept.mp4"), file.with_name(f"{file.stem}-mixed.mp4")
+    if cut:
+        copied = ["-c", "copy", *ffmpeg.clock(frame.fps), *ffmpeg.BITEXACT]
+        ffmpeg.run(["-i", file, "-map", "0:v:0", "-frames:v", str(cut), *copied, kept])
+    rate = f"settb=1/{frame.fps},setpts=N,fps={frame.fps}"
+    graph = (
+        f"[0:v:0]trim=start_frame={cut},{rate}[going];"
+        f"[1:v:0]trim=end_frame=1,loop={steps - 1}:1,{rate}[coming];"
+        f"[going][coming]xfade=fade:duration={steps / frame.fps:.6f}:offset={(rest - steps) / frame.fps:.6f},"
+        f"{ffmpeg.TAGGED}[mixed]"
+    )
+    ffmpeg.run([
+        "-i", file, "-i", following, "-filter_complex", graph, "-map", "[mixed]", *ffmpeg.encoder(frame.fps),
+        *ffmpeg.BITEXACT, "-frames:v", str(rest), mixed,
+    ])  # fmt: skip
+    return [kept, mixed] if cut else [mixed]
+
+
+def _video(file: Path) -> ffmpeg.VideoTrack:
+    track = ffmpeg.probe(file).video
+    if track is None:
+        raise RenderFailed("A scene lost its picture when it was joined to the next one. Try again.")
+    return track

@@ -20,6 +20,9 @@ from pipeline.errors import RenderFailed
 BITEXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1"]
 AUDIO = ["-c:a", "aac", "-b:a", "192k", "-ar", "48000", "-ac", "2"]
 
+# Frames carry their own colour tags into the encoder, and raw ones carry none: options there are overruled.
+TAGGED = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+
 _STREAM = re.compile(r"^\s*Stream #0:\d+.*?: (Video|Audio): (\w+)(?: \(([^)]*)\))?(.*)$", re.MULTILINE)
 _PIXELS = re.compile(r", (\w+)\(([^)]*)\)|, (yuvj?\d{3}p\w*|rgb\w+|gray\w*)")
 _FPS = re.compile(r", ([\d.]+) fps")
@@ -38,8 +41,8 @@ class Output:
 class VideoTrack:
     """Measured by packets; `start` and `end` are shown seconds, `setup` is a digest of the decoder's configuration.
 
-    `group_s` is the longest stretch from one key frame to the next; groups are `closed` where no frame is shown before
-    the key frame that it was sent after: such a one leans on the group before.
+    `keys` are the numbers of the key frames, and `group_s` is the longest stretch from one to the next; groups are
+    `closed` where no frame is shown before the key frame that it was sent after: such a one leans on the group before.
     """
 
     codec: str
@@ -54,6 +57,7 @@ class VideoTrack:
     end: float
     even: bool
     setup: str
+    keys: tuple[int, ...]
     group_s: float
     closed: bool
 
@@ -85,14 +89,17 @@ def executable() -> str:
 
 
 def video(fps: int, *, preset: str = "veryfast", crf: int = 20, threads: int = 1) -> list[str]:
-    """Encoder arguments. Clips made with equal arguments join without being encoded again.
+    """Filter and encoder arguments, where no other filter is wanted."""
+    return ["-vf", TAGGED, *encoder(fps, preset=preset, crf=crf, threads=threads)]
+
+
+def encoder(fps: int, *, preset: str = "veryfast", crf: int = 20, threads: int = 1) -> list[str]:
+    """Encoder arguments, to which TAGGED belongs as the last filter. Clips made with equal arguments join without being
+    encoded again.
 
     Groups of pictures are closed and at most 2 s long, so that a clip may be cut and joined at their starts.
     """
-    # Frames carry their own colour tags into the encoder, and raw ones carry none: options there are overruled.
-    tagged = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     return [
-        "-vf", tagged,
         "-c:v", "libx264", "-preset", preset, "-crf", str(crf), "-threads", str(threads), "-profile:v", "high",
         "-pix_fmt", "yuv420p", "-bf", "2", "-g", str(2 * fps), "-keyint_min", str(2 * fps), "-sc_threshold", "0",
         "-flags:v", "+cgop+bitexact", "-r", str(fps), *clock(fps),
@@ -172,6 +179,7 @@ def probe(path: Path) -> Media:
             codec, profile, (pixels[1] or pixels[3]) if pixels else "", (pixels[2] or "") if pixels else "",
             width, height, float(rate[1]) if rate else 0.0, len(times), start, end,
             len({after - before for before, after in pairwise(shown)}) <= 1, heads.get(("extradata", stream), ""),
+            tuple(shown.index(pts) for pts in keys.get(stream, [])),
             _longest([*keys.get(stream, shown[:1]), end / tick]) * tick, closed,
         )  # fmt: skip
     video_track, audio_track = tracks.get("video"), tracks.get("audio")

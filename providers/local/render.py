@@ -58,7 +58,7 @@ class Cutaway:
 class Scene:
     """All that the drawing of one scene depends on. `cutout` is RGBA, `backdrop` RGB.
 
-    `opens` and `closes` are `cut` or `fade`; a cutaway's pictures lie as INSERT in the scene's folder.
+    `opens` and `closes` are as in Staging; a cutaway's pictures lie as INSERT in the scene's folder.
     """
 
     cutout: Array

@@ -17,7 +17,7 @@ from pipeline.stages.enhance import enhance
 from pipeline.stages.lip_sync import Clip, lip_sync
 from pipeline.stages.publish import Publication, publish
 from pipeline.stages.stitch import stitch
-from pipeline.stages.storyboard import Line, Scene, Shot, Storyboard
+from pipeline.stages.storyboard import Line, Scene, Seam, Shot, Storyboard
 from providers.local import ffmpeg
 from providers.local.background import LocalBackground
 from providers.local.captions import LocalCaptions
@@ -37,6 +37,8 @@ LINES = (
     "Good morning.", "This film has eight scenes.", "Every one begins on its first frame.", "Nothing drifts.",
     "We count.", "Listen closely now.", "Nearly there.", "This is the last of them.",
 )  # fmt: skip
+SOFT = (2, 3, 5)  # these dissolve into the next
+DISSOLVE = 12  # frames; a quarter of a short scene
 RATE = 48_000
 AROUND = RATE // 2  # samples before and after its place among which a speech is looked for
 
@@ -85,14 +87,19 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
         )
         for each in speeches
     )
-    scenes = [Scene(at, Line(line), Setting("an office"), Shot("close")) for at, line in enumerate(LINES, 1)]
-    cut = stitch.run(clips, speeches, FRAME, editor=LocalEditor(store))
+    seams = [Seam("cut", "dissolve" if at in SOFT else "cut") for at in range(1, len(LINES) + 1)]
+    scenes = [
+        Scene(at, Line(line), Setting("an office"), Shot("close"), seam=seam)
+        for at, (line, seam) in enumerate(zip(LINES, seams, strict=True), 1)
+    ]
+    board = Storyboard(tuple(scenes))
+    cut = stitch.run(clips, speeches, board, FRAME, editor=LocalEditor(store))
     master = enhance.run(
         cut, clips, speeches, FRAME, identity, Language("en"),
         inspector=LocalInspector(store), enhancer=LocalEnhancer(store), provenance=Signer(store, None),
     )  # fmt: skip
     publication = publish.run(
-        master, Storyboard(tuple(scenes)), clips, speeches, (backdrop,) * len(scenes), FRAME, style,
+        master, board, clips, speeches, (backdrop,) * len(LINES), FRAME, style,
         captioner=LocalCaptions(store), assets=store,
     )  # fmt: skip
     timeline = json.loads(Path(store.path(publication.timeline)).read_text(encoding="utf-8"))
@@ -122,11 +129,29 @@ def test_each_scene_is_heard_where_the_timeline_says(film: Film) -> None:
 
 
 def test_each_scene_is_seen_where_the_timeline_says(film: Film) -> None:
-    """Pictures are joined without being encoded again: each frame is the clip's own."""
+    """Pictures are joined without being encoded again: each frame is the clip's own, but where it dissolves."""
     picture = film.picture(film.publication.video)
     assert len(picture) == film.timeline["frames"]
     for scene, told in zip(film.publication.scenes, film.timeline["scenes"], strict=True):
-        assert np.array_equal(picture[told["start_frame"] : told["end_frame"]], film.picture(scene.video))
+        seen, own = picture[told["start_frame"] : told["end_frame"]], film.picture(scene.video)
+        if scene.index in SOFT:
+            assert np.abs(seen[:-DISSOLVE].astype(int) - own[:-DISSOLVE]).mean() < 1.5
+        else:
+            assert np.array_equal(seen, own)
+
+
+@pytest.mark.parametrize("number", SOFT)
+def test_a_dissolve_goes_evenly_from_one_picture_into_the_next(film: Film, number: int) -> None:
+    """Each frame is so much of the scene's own one, and so much of the next scene's first one."""
+    picture = film.picture(film.publication.video).astype(float)
+    scene, following = film.publication.scenes[number - 1 : number + 1]
+    own, first = film.picture(scene.video).astype(float), film.picture(following.video).astype(float)[0]
+    steps, end = min(DISSOLVE, len(own) // 4), film.timeline["scenes"][number - 1]["end_frame"]
+    shares = []
+    for made, before in zip(picture[end - steps : end], own[-steps:], strict=True):
+        way = first - before
+        shares.append(float(((made - before) * way).sum() / (way * way).sum()))
+    assert shares == pytest.approx([step / steps for step in range(steps)], abs=0.06)
 
 
 @pytest.mark.parametrize("form", ["vtt", "srt"])
