@@ -71,7 +71,7 @@ def wander(picture: Array, frames: int, frame: Frame, *, seed: int) -> Iterator[
     nearest = CLOSER
     if keep:
         picture, (x, y) = crop.widened(picture, frame, (keep.size[0] * FARTHER, keep.size[1] * FARTHER))
-        keep = crop.Box(keep.left + x, keep.top + y, keep.right + x, keep.bottom + y)
+        keep = keep.moved(x, y)
         view = _view(picture, frame)
         nearest = max(FARTHER, min(CLOSER, *(room / side for room, side in zip(view, keep.size, strict=True))))
     first, last = (FARTHER, nearest) if chance.random() < 0.5 else (nearest, FARTHER)

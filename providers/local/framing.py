@@ -7,7 +7,8 @@ import numpy as np
 from pipeline.frame import Frame
 from providers.local.faces import CHIN, FOREHEAD, LEFT_EAR, RIGHT_EAR, Face
 
-# The face's height and its middle's place as shares of the frame's height; the most of its width that the face fills.
+# From wide to near: the face's height and its middle's place as shares of the frame's height; the most of its width
+# that the face fills.
 SHOTS = {"wide": (0.27, 0.37, 0.36), "medium": (0.35, 0.40, 0.44), "close": (0.46, 0.44, 0.54)}
 BACKDROP_ZOOM = {"wide": 1.0, "medium": 1.08, "close": 1.25}
 LOWEST = 0.56  # the middle of the face goes no lower, whatever the photo lacks below

@@ -18,6 +18,7 @@ from pipeline.ports import Title
 from pipeline.timeline import Cue, Word
 
 Piece = tuple[int, int, np.ndarray]
+Place = tuple[int, int]
 
 WHITE, YELLOW, INK = (255, 255, 255), (255, 214, 51), (12, 14, 20)
 PILL_ALPHA, LABEL_ALPHA, TITLE_ALPHA = 158, 140, 186
@@ -74,10 +75,33 @@ def captions_top(frame: Frame) -> int:
     return place.bottom - _tall(place.size, LINES)
 
 
+def title_places(title: Title, frame: Frame) -> list[Place]:
+    """Where the title may stand, the best first: above the captions at the left and at the right, below the label, and
+    in the label's row where that has room."""
+    place = layout(frame)
+    height, width = _lower_third(title, place).shape[:2]
+    left, upper = place.label_at
+    upright = frame.height > 1.3 * frame.width
+    right = _even_down(frame.width * 0.85 if upright else frame.width - left) - width
+    lower = _even_down(captions_top(frame) - _even(place.size * 0.5) - height)
+    if not frame.label:
+        return [(left, lower), (right, lower), (left, upper), (right, upper)]
+    _, _, label = _label(frame.label, place)
+    below = upper + label.shape[0] + _even(place.size * 0.25)
+    beside = [(right, upper)] if right > left + label.shape[1] + place.size // 2 else []
+    return [(left, lower), (right, lower), (left, below), *beside]
+
+
+def title_size(title: Title, frame: Frame) -> tuple[int, int]:
+    """Width and height."""
+    height, width = _lower_third(title, layout(frame)).shape[:2]
+    return width, height
+
+
 class Overlay:
     """The writing of one scene. `cues` are on the scene's clock, in order, not overlapping.
 
-    The title is gone by `title_until`; no caption is shown in the span `silent`.
+    The title stands at one of `title_places`, and is gone by `title_until`; no caption is shown in the span `silent`.
     """
 
     def __init__(
@@ -86,6 +110,7 @@ class Overlay:
         cues: Sequence[Cue],
         *,
         title: Title | None = None,
+        title_at: Place | None = None,
         title_until: float = TITLE_UNTIL_S,
         silent: tuple[float, float] | None = None,
     ) -> None:
@@ -98,7 +123,9 @@ class Overlay:
         self._captions: dict[tuple[int, int], Piece] = {}
         self._silent = silent or (0.0, 0.0)
         self._title_until = min(title_until - 0.2, TITLE_UNTIL_S)
-        self._title = _lower_third(title, self.layout, frame) if title else []
+        self._title: list[Piece] = []
+        if title:
+            self._title = _coming(_lower_third(title, self.layout), title_at or title_places(title, frame)[0])
 
     def at(self, seconds: float) -> list[Piece]:
         """What to blend at this moment: (x, y, RGBA uint8 of h x w x 4, alpha not premultiplied); x, y, w, h are even.
@@ -211,8 +238,9 @@ def _label(text: str, place: Layout) -> Piece:
     return (*place.label_at, _array(picture))
 
 
-def _lower_third(title: Title, place: Layout, frame: Frame) -> list[Piece]:
-    """Name and line at the left, above the captions' room: one piece for each step of its coming."""
+@functools.lru_cache(maxsize=4)
+def _lower_third(title: Title, place: Layout) -> np.ndarray:
+    """Name and line."""
     large, small = _even(place.size * 1.06), _even(place.size * 0.74)
     bar, across, above = max(2, round(place.size * 0.16)), round(place.size * 0.6), round(place.size * 0.34)
     room = place.width * 0.62
@@ -229,14 +257,17 @@ def _lower_third(title: Title, place: Layout, frame: Frame) -> list[Piece]:
         draw.text((bar + across, y + size * 0.98), text, font=font_of(size), fill=(*WHITE, 255), anchor="ls",
                   stroke_width=_stroke(size) * (2 if size == large else 1), stroke_fill=(*WHITE, 255))  # fmt: skip
         y += size * 1.22
-    captions = _even(place.size * 1.24 * LINES + 2 * _padding(place.size)[1])
-    top = place.bottom - captions - _even(place.size * 0.5) - box[1]
+    return _array(picture)
+
+
+def _coming(picture: np.ndarray, at: Place) -> list[Piece]:
+    """One piece for each step of its coming."""
     steps = []
     for step in range(1, TITLE_LEVELS + 1):
-        faded = _array(picture).copy()
+        faded = picture.copy()
         faded[..., 3] = np.round(faded[..., 3] * (step / TITLE_LEVELS))
         faded.setflags(write=False)
-        steps.append((place.label_at[0], _even_down(top), faded))
+        steps.append((*at, faded))
     return steps
 
 

@@ -24,9 +24,9 @@ from pipeline.frame import Frame
 from pipeline.ports import Title
 from pipeline.timeline import Cue, Word
 from providers.local import ffmpeg
+from providers.local.arrangement import arrange
 from providers.local.compositor import Compositor, Shown
 from providers.local.faces import Array, Face
-from providers.local.framing import place
 from providers.local.motion import Performance
 from providers.local.overlay import Overlay
 from providers.local.reel import Reel
@@ -119,9 +119,9 @@ def draw(scene: Scene, frames: Sequence[int], out: Path, folder: Path) -> None:
     frame = scene.frame
     stance = STANCES[scene.stance]
     cutout, face = leaned(scene.cutout, scene.face, stance.lean)
-    placement = place(face, cutout.shape[0], scene.shot, frame, aside=stance.aside, nearer=stance.nearer)
-    compositor = Compositor(cutout, face, placement, scene.backdrop, frame, scene.shot)
-    overlay = Overlay(frame, scene.cues, title=scene.title, **_times(scene))
+    framed = arrange(face, cutout.shape[0], scene.shot, frame, stance, scene.title)
+    compositor = Compositor(cutout, face, framed.placement, scene.backdrop, frame, framed.shot)
+    overlay = Overlay(frame, scene.cues, title=scene.title, title_at=framed.title_at, **_times(scene))
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", "-r", str(frame.fps)]
     command = [
         ffmpeg.executable(), "-hide_banner", "-nostats", "-loglevel", "error", "-y", *raw,

@@ -11,15 +11,21 @@ from PIL import Image
 
 from pipeline.assets import Asset
 from pipeline.frame import Frame
-from pipeline.ports import Neutral, Utterance
+from pipeline.ports import Neutral, Title, Utterance
 from pipeline.timeline import Cue, Word
 from providers.local import faces, ffmpeg
 from providers.local.editing import LocalEditor
 from providers.local.lip_sync import LocalPortrait
-from providers.local.neutral import LocalNeutral
+from providers.local.motion import perform
+from providers.local.neutral import LocalNeutral, person
 from providers.local.overlay import captions_top
-from providers.local.sample import portrait
+from providers.local.photo import decode
+from providers.local.render import Scene, draw
+from providers.local.sample import nameless, portrait
+from providers.local.visemes import Phoneme
 from tests.shelf import FolderStore
+
+People = dict[str, tuple[np.ndarray, faces.Face]]
 
 MARGIN = 0.05
 SECONDS = 0.4
@@ -50,6 +56,14 @@ def backdrop(store: FolderStore) -> Asset:
     file = store.root / "backdrop.png"
     Image.new("RGB", (320, 180), "#56708c").save(file)
     return store.keep(file, kind="background", media_type="image/png")
+
+
+@pytest.fixture(scope="module")
+def people(store: FolderStore, neutral: Neutral) -> People:
+    """By how much body the photo shows below the face."""
+    short = store.keep(nameless(store.root), kind="photo", media_type="image/png")
+    photos = {"much": neutral, "little": LocalNeutral(store).neutral(short, background="#d8dfe8")}
+    return {body: person(each, store) for body, each in photos.items()}
 
 
 def hum(store: FolderStore, seconds: float) -> Utterance:
@@ -91,6 +105,38 @@ def test_the_face_is_inside_the_safe_area_in_every_shape(
         assert right <= (1 - MARGIN) * frame.width
         assert top >= MARGIN * frame.height
         assert bottom <= captions_top(frame)
+
+
+@pytest.mark.parametrize(
+    ("body", "frame", "shot"),
+    [*(("much", *each) for each in FORMATS), *(("little", *each) for each in FORMATS[::3])],
+    ids=lambda value: getattr(value, "height", value),
+)
+def test_the_name_covers_no_face(
+    store: FolderStore, tmp_path: Path, people: People, backdrop: Asset, body: str, frame: Frame, shot: str
+) -> None:
+    """Found as what differs from the same picture before the name came. A photo that ends at the chest has the face
+    lower in tall frames."""
+    cutout, face = people[body]
+    performance = perform((Phoneme("ɑ", 0.0, 1.3, 0),), 40, frame.fps, loudness=np.full(260, 0.5), seed=3)
+    before, during = round(0.2 * frame.fps), round(0.75 * frame.fps)
+    for values in (performance.poses, performance.heads):
+        values[before] = values[during]
+    with store.open(backdrop) as file:
+        behind = decode(file)
+    scene = Scene(cutout, face, behind, performance, shot, frame, (), title=Title("Ada Example", "Host of the show"))
+    draw(scene, (before, during), tmp_path / "frames.mp4", tmp_path)
+    plain, titled = shown(tmp_path / "frames.mp4", frame)
+    rows, columns = np.nonzero(np.abs(titled.astype(int) - plain).max(axis=2) > 60)
+    left, right, top, bottom = columns.min(), columns.max(), rows.min(), rows.max()
+    assert right - left > 0.12 * frame.width
+    (seen,) = [each for each in faces.find(plain) if each.presence > 0.8]
+    (x0, y0), (x1, y1) = seen.points.min(axis=0), seen.points.max(axis=0)
+    assert x1 < left or x0 > right or y1 < top or y0 > bottom
+    assert bottom <= captions_top(frame)
+    if frame.height > 1.3 * frame.width:  # where the apps' own buttons and texts are
+        assert right <= 0.85 * frame.width
+        assert top >= 0.11 * frame.height
 
 
 @pytest.mark.parametrize("fps", [24, 30])
