@@ -9,6 +9,7 @@ from providers.local.faces import Face
 from providers.local.framing import SHOTS, place
 from providers.local.overlay import captions_top
 from providers.local.photo import the_face
+from providers.local.sample import NAMES_FROM
 from tests.portraits import astronaut
 
 MARGIN = 0.05
@@ -24,10 +25,11 @@ def face() -> Face:
     return the_face(astronaut())
 
 
-@pytest.mark.parametrize(("size", "shot"), list(product(SHAPES, SHOTS)))
-def test_the_face_is_inside_the_safe_area(face: Face, size: tuple[int, int], shot: str) -> None:
+@pytest.mark.parametrize(("size", "shot", "rows"), list(product(SHAPES, SHOTS, (512, NAMES_FROM))))
+def test_the_face_is_inside_the_safe_area(face: Face, size: tuple[int, int], shot: str, rows: int) -> None:
+    """Also where the photo ends at the chest."""
     frame = Frame(*size, 25)
-    placed = place(face, astronaut().shape[0], shot, frame)
+    placed = place(face, rows, shot, frame)
     points = face.points * placed.scale + (placed.x, placed.y)
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     assert left >= MARGIN * frame.width
