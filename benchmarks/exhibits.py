@@ -38,10 +38,11 @@ MANY = (
     "And here the picture came back from black.",
 )
 POSED = (
-    "Welcome. I am a synthetic demo, and my name is written below.\n"
+    "Welcome. I am a synthetic demo, and you can read my name.\n"
     "I lean a little when I explain something.\n"
-    "And I come nearer when it matters."
+    "And this is my face when it matters."
 )
+REVIEWED = "Hello. I am a synthetic demo. Somebody read these words before I said them.\nAnd saw me before you did."
 CUT = (
     "Hello. I am a synthetic demo. While I speak, you see the photo that I was made from, and then me again.",
     "Without any photo, the words themselves become the picture, as I say them. That is all.",
@@ -75,9 +76,17 @@ def _b_roll(photo: str) -> Asked:
     return {"storyboard": {"scenes": scenes}, "b_roll": b_roll}
 
 
+def _reviewed(_: str) -> Asked:
+    gates = ["script", "storyboard", "background", "video_asset"]
+    return {"script": {"text": REVIEWED}, "scenes": {"max": 2}, "review": {"gates": gates}}
+
+
 EXHIBITS = (
     Exhibit("single_scene", "One script, one scene.", _single, (*SHAPES, FULL_HD)),
     Exhibit("multi_scene", "Three scenes: a dissolve, then a fade through black.", _multi, SHAPES),
     Exhibit("pose_based", "Another pose in each scene, the name in the first.", _posed, SHAPES),
     Exhibit("b_roll", "A portrait photo, then the words; the speaker stays in a corner.", _b_roll, SHAPES),
+    Exhibit(
+        "approval_gated", "Somebody approves the script, the scenes, the backgrounds and the clips.", _reviewed, SHAPES
+    ),
 )

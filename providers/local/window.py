@@ -9,6 +9,7 @@ from providers.local.faces import CHIN, FOREHEAD, Array, Face
 from providers.local.framing import Placement
 
 SIDE = 0.36  # of the frame's shorter side
+BROADEST = 0.30  # of its width: what a cutaway shows in the middle stays free
 AROUND = 2.0  # the window's side in heights of the face
 EDGE = 0.014  # the rim, of the window's side
 RIM = 235  # its luma
@@ -27,10 +28,10 @@ class Window:
         left = _even(np.clip(centre[0] - side / 2, 0, frame.width - size[0]))
         top = _even(np.clip(centre[1] - side / 2, 0, frame.height - size[1]))
         self.seen = slice(top, top + size[1]), slice(left, left + size[0])
-        self.side = _even(SIDE * min(frame.width, frame.height))
         upright = frame.height > 1.3 * frame.width  # there the apps' own texts lie over the top
+        self.side = _even(min(SIDE * min(frame.width, frame.height), BROADEST * frame.width))
         x = frame.width - self.side - _even(frame.width * (0.057 if upright else 0.032))
-        y = _even(frame.height * (0.16 if upright else 0.055))
+        y = _even(frame.height * (0.12 if upright else 0.055))
         self.place = slice(y, y + self.side), slice(x // 2 * 2, x // 2 * 2 + self.side)
         rim = max(2, round(EDGE * self.side))
         self._outer, self._inner = _rounded(self.side, 0), _rounded(self.side, rim)

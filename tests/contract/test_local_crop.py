@@ -15,12 +15,15 @@ from pipeline.frame import Frame
 from pipeline.ports import Footage
 from providers.local import ffmpeg
 from providers.local.b_roll import LocalCutaways
-from providers.local.faces import find
+from providers.local.faces import LEFT_EYE, NOSE_TIP, RIGHT_EYE, find
+from providers.local.framing import Placement
 from providers.local.photo import SURE_FACE
+from providers.local.window import Window
 from tests.portraits import astronaut
 from tests.shelf import FolderStore
 
 WIDE, TALL, SQUARE = Frame(640, 360, 25), Frame(360, 640, 25), Frame(480, 480, 25)
+MOUTH = (61, 13, 291, 14)  # corners, lips
 HAIR = 0.25  # of the face's height, above the landmarks: they begin below the hair
 
 
@@ -75,6 +78,17 @@ def test_the_whole_head_stays_in_the_picture(store: FolderStore, name: str, fram
         pictures = frames(store, made, frame)
         for number in (0, 5, -1):
             assert inside(pictures[number], hair=HAIR), (seed, number)
+
+
+@pytest.mark.parametrize("frame", [WIDE, TALL, SQUARE], ids=str)
+def test_the_speakers_window_covers_no_eye_or_mouth_of_a_portrait(store: FolderStore, frame: Frame) -> None:
+    rows, columns = Window(find(astronaut())[0], Placement(1.0, 0.0, 0.0), frame).place
+    for seed in (0, 2):
+        medium = photo(store, np.ascontiguousarray(astronaut()[:334, 90:340]))
+        made = LocalCutaways(store).cut(medium, (), seconds=0.4, frame=frame, seed=seed)
+        for picture in frames(store, made, frame)[[0, -1]]:
+            for x, y in find(picture)[0].points[[*RIGHT_EYE, *LEFT_EYE, NOSE_TIP, *MOUTH]]:
+                assert not (columns.start <= x < columns.stop and rows.start <= y < rows.stop)
 
 
 @pytest.mark.parametrize("frame", [WIDE, TALL, SQUARE], ids=str)
