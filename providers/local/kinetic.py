@@ -11,11 +11,13 @@ from pipeline.frame import Frame
 from pipeline.timeline import MARK_END, Word
 from providers.local.faces import Array
 from providers.local.overlay import font_of, legible
+from providers.local.window import corner
 
 PAPERS = (("#17203a", "#34518f"), ("#10302f", "#2c7a6d"), ("#33183a", "#7d3f86"), ("#3a2113", "#a2612f"))
 INK, LIT = (255, 255, 255), (255, 214, 51)
 PAGE_WORDS, CLAUSE_WORDS = 11, 3
 COARSE = 8  # the paper has nothing fine: it is drawn small and enlarged
+LOWEST = 0.94  # of the frame's height, for the end of the last line
 RISE_S = 0.22  # how long a word takes to arrive
 EARLY_S = 0.06  # a word is seen a little before it is heard
 LIT_CHARACTERS = 6  # the longest word of a page is lit, where it is one worth it
@@ -68,19 +70,22 @@ def _pages(words: Sequence[Word]) -> list[list[Word]]:
 
 
 def _page(words: Sequence[Word], frame: Frame) -> list[Letters]:
-    """The words in lines that fill the frame well, left-aligned and centred as a block."""
+    """The words in lines that fill the frame well, left-aligned and centred as a block; lower where they would lie
+    under the speaker's window."""
     texts = [legible(word.text) for word in words]
     room = 0.80 * frame.width
     size = round(min(frame.height * 0.17, frame.width * 0.13))
     while size > 12:
         lines = _wrapped(texts, size, room)
-        if len(lines) * size * 1.25 <= 0.62 * frame.height and all(_width(line, size) <= room for line in lines):
+        left, top = _corner(lines, size, frame)
+        tall = len(lines) * size * 1.25
+        fits = tall <= 0.62 * frame.height and top + tall <= LOWEST * frame.height
+        if fits and all(_width(line, size) <= room for line in lines):
             break
         size -= 2
     lines = _wrapped(texts, size, room)
+    left, top = _corner(lines, size, frame)
     longest = max(texts, key=len)
-    left = (frame.width - max(_width(line, size) for line in lines)) / 2
-    top = (frame.height - len(lines) * size * 1.25) / 2
     made: list[Letters] = []
     for row, line in enumerate(lines):
         across = left
@@ -92,6 +97,15 @@ def _page(words: Sequence[Word], frame: Frame) -> list[Letters]:
             )
             across += font_of(size).getlength(text + " ")
     return made
+
+
+def _corner(lines: Sequence[Sequence[str]], size: int, frame: Frame) -> tuple[float, float]:
+    """Where the block begins."""
+    rows, columns = corner(frame)
+    wide, tall = max(_width(line, size) for line in lines), len(lines) * size * 1.25
+    left, top = (frame.width - wide) / 2, (frame.height - tall) / 2
+    under = left + wide > columns.start - size / 3 and top < rows.stop
+    return left, max(top, rows.stop + size / 4) if under else top
 
 
 def _letters(text: str, size: int, colour: tuple[int, int, int], x: int, y: int, at: float) -> Letters:

@@ -28,11 +28,8 @@ class Window:
         left = _even(np.clip(centre[0] - side / 2, 0, frame.width - size[0]))
         top = _even(np.clip(centre[1] - side / 2, 0, frame.height - size[1]))
         self.seen = slice(top, top + size[1]), slice(left, left + size[0])
-        upright = frame.height > 1.3 * frame.width  # there the apps' own texts lie over the top
-        self.side = _even(min(SIDE * min(frame.width, frame.height), BROADEST * frame.width))
-        x = frame.width - self.side - _even(frame.width * (0.057 if upright else 0.032))
-        y = _even(frame.height * (0.12 if upright else 0.055))
-        self.place = slice(y, y + self.side), slice(x // 2 * 2, x // 2 * 2 + self.side)
+        self.place = corner(frame)
+        self.side = self.place[0].stop - self.place[0].start
         rim = max(2, round(EDGE * self.side))
         self._outer, self._inner = _rounded(self.side, 0), _rounded(self.side, rim)
 
@@ -55,6 +52,15 @@ class Window:
             there = plane[_of(self.place, step)]
             mixed = there * (1 - outer) + rim * (outer - inner) + part * inner
             np.copyto(there, np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
+
+
+def corner(frame: Frame) -> tuple[slice, slice]:
+    """Rows and columns of the frame in which the window stands."""
+    upright = frame.height > 1.3 * frame.width  # there the apps' own texts lie over the top
+    side = _even(min(SIDE * min(frame.width, frame.height), BROADEST * frame.width))
+    x = frame.width - side - _even(frame.width * (0.057 if upright else 0.032))
+    y = _even(frame.height * (0.12 if upright else 0.055))
+    return slice(y, y + side), slice(x // 2 * 2, x // 2 * 2 + side)
 
 
 def _rounded(side: int, rim: int) -> Array:

@@ -13,12 +13,13 @@ from PIL import Image
 from pipeline.assets import Asset
 from pipeline.frame import Frame
 from pipeline.ports import Footage
-from providers.local import ffmpeg
+from pipeline.timeline import Word
+from providers.local import ffmpeg, kinetic
 from providers.local.b_roll import LocalCutaways
 from providers.local.faces import LEFT_EYE, NOSE_TIP, RIGHT_EYE, find
 from providers.local.framing import Placement
 from providers.local.photo import SURE_FACE
-from providers.local.window import Window
+from providers.local.window import Window, corner
 from tests.portraits import astronaut
 from tests.shelf import FolderStore
 
@@ -89,6 +90,16 @@ def test_the_speakers_window_covers_no_eye_or_mouth_of_a_portrait(store: FolderS
         for picture in frames(store, made, frame)[[0, -1]]:
             for x, y in find(picture)[0].points[[*RIGHT_EYE, *LEFT_EYE, NOSE_TIP, *MOUTH]]:
                 assert not (columns.start <= x < columns.stop and rows.start <= y < rows.stop)
+
+
+@pytest.mark.parametrize("frame", [WIDE, TALL, SQUARE], ids=str)
+def test_the_speakers_window_covers_no_word(frame: Frame) -> None:
+    text = "the words themselves become the picture, as I say them."
+    words = [Word(word, 0.1 * number, 0.1 * number + 0.1) for number, word in enumerate(text.split())]
+    shown = list(kinetic.pictures(words, 40, frame, seed=1))
+    for number in (6, 12, 16, -1):
+        assert (shown[number].min(axis=2) > 200).any()
+        assert not (shown[number][corner(frame)].min(axis=2) > 200).any()
 
 
 @pytest.mark.parametrize("frame", [WIDE, TALL, SQUARE], ids=str)
