@@ -170,19 +170,20 @@ def _section(route: str, about: str, found: Sequence[Made]) -> str:
         lines.append(f"| video seconds per second of work | {' | '.join(ratios)} |")
     for made in found:
         if made.picture:
-            lines += ["", f"{made.title}:" if made.title else "", "", f"![{route} {made.title}]({made.picture.name})"]
+            lines += ["", f"{made.title}:"] if made.title else []
+            lines += ["", f"![{route} {made.title}]({made.picture.name})"]
     return "\n".join(lines)
 
 
 def _page(sections: Sequence[str]) -> str:
-    day = datetime.now(UTC).date().isoformat()
+    day, load = datetime.now(UTC).date().isoformat(), os.getloadavg()[2]
     head = f"""# Gallery
 
 What each route makes, by the local family: no vendor, no key, no network. `make gallery` makes this page anew.
 
 Made on {day}, on {os.cpu_count()} processors. The seconds are those between a stage's start and its end in its record;
-stages side by side share the machine, with whatever else it does. The portrait is in the public domain (NASA) and goes
-under an invented name."""
+stages side by side share the machine, and whatever else runs on it: in the last minutes {load:.0f} processes wanted a
+processor. The portrait is in the public domain (NASA) and goes under an invented name."""
     return "\n\n".join([head, *sections]) + "\n"
 
 
