@@ -182,13 +182,12 @@ def test_a_matched_voice_is_measurably_nearer_to_the_sample(
 def test_other_words_take_as_long_as_the_person_needs(
     store: FolderStore, tmp_path: Path, meet: Callable[[str], Person], name: str
 ) -> None:
-    """Pace without counting syllables: by the clock, pauses left out. The count in a sample, and so the pace, differs
-    by some percent between processors."""
+    """Pace without counting syllables: by the clock, pauses and all."""
     semitones, pace = PEOPLE[name]
     file = person(tmp_path / "other.wav", semitones=semitones, pace=pace, text=WORDS_OF_A_JOB)
     theirs = measure(decode(file, most_s=300).voice, RATE)
     heard = spoken(store, WORDS_OF_A_JOB, meet(name).voice)
-    assert heard.speech_s == pytest.approx(theirs.speech_s, rel=0.15)
+    assert len(heard.level_db) == pytest.approx(len(theirs.level_db), rel=0.1)
     assert heard.pitch_hz == pytest.approx(theirs.pitch_hz, rel=0.1)
 
 
@@ -211,7 +210,7 @@ def test_words_and_phonemes_keep_to_the_sound_of_a_slower_voice(
     voice = meet("low and slow").voice
     text = "Good morning, dear friends. This is a test."
     slow, plain = LocalSpeech(store).speak(text, voice, seed=3), LocalSpeech(store).speak(text, seed=3)
-    assert slow.seconds > 1.03 * plain.seconds
+    assert slow.seconds > 1.05 * plain.seconds
     assert [word.text for word in slow.words] == text.split()
     with wave.open(str(store.path(slow.audio))) as sound:
         assert sound.getnframes() / RATE == slow.seconds
