@@ -13,7 +13,7 @@ from db import decisions, events, ids, lives, retries, statements
 from db.keys import KeyReused
 from db.models import Job, Record
 from db.statements import Statement
-from db.turns import UNSENT_GRACE, Seen, Turn, turn
+from db.turns import UNSENT_GRACE, Seen, Turn, deadline, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
@@ -47,9 +47,11 @@ ASK = Statement(
 ACCEPT = Statement(
     "accept_job",
     """
-    INSERT INTO jobs (id, client, kind, route, lane, snapshot, request, status, sequence, callbacks, nudge_at) VALUES (
+    INSERT INTO jobs (
+        id, client, kind, route, lane, snapshot, request, status, sequence, callbacks, nudge_at, deadline_at
+    ) VALUES (
         %(job)s, %(client)s, %(kind)s, %(route)s, %(lane)s, %(snapshot)s, %(request)s, 'accepted', 1, %(wanted)s,
-        now() + %(grace)s
+        now() + %(grace)s, now() + %(limit)s::interval
     )
     """,
 )
@@ -301,6 +303,8 @@ def resume(session: Session, job_id: str) -> None:
     job.launch += 1
     job.nudge_at = func.now() + UNSENT_GRACE
     job.nudges = 0
+    if (limit := deadline(job.request)) is not None:
+        job.deadline_at = func.now() + limit
     _touch(job)
     events.tell(session, job, EventType.STARTED)
 
@@ -380,7 +384,7 @@ def _acceptance(connection: Connection, job_id: str, order: Order) -> Iterator[t
     made = plan(order.route)
     kind = {"kind": order.kind, "route": order.route, "lane": order.lane, "wanted": order.wanted}
     payload = {"snapshot": Json(dict(order.snapshot)), "request": Json(dict(order.request))}
-    yield ACCEPT, about | kind | payload | {"grace": UNSENT_GRACE}
+    yield ACCEPT, about | kind | payload | {"grace": UNSENT_GRACE, "limit": deadline(order.request)}
     yield KEEP_KEY, about
     yield GROW, _columns(job_id, made, made.steps.keys())
     named = (job_id, order.client, order.kind, order.route, order.lane, order.request)

@@ -54,6 +54,11 @@ class Job(Base):
         Index("ix_jobs_nudge_at_active", "nudge_at", postgresql_where=text("status IN ('accepted', 'running')")),
         # what deletion asks
         Index("ix_jobs_client_identity", "client", postgresql_where=text("kind <> 'output'")),
+        Index(
+            "ix_jobs_deadline_at_active",
+            "deadline_at",
+            postgresql_where=text("status IN ('accepted', 'running') AND deadline_at IS NOT NULL"),
+        ),
         Index("ix_jobs_client_awaiting", "client", postgresql_where=text("status = 'awaiting_approval'")),
         Index(
             "ix_jobs_avatar_id", text("(request #>> '{avatar,avatar_id}')"), postgresql_where=text("kind = 'output'")
@@ -88,6 +93,8 @@ class Job(Base):
     # the sweeper looks at a job that has not moved by then; each vain look doubles the pause
     nudge_at: Mapped[datetime] = mapped_column(server_default=func.now())
     nudges: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # the machine has the job until then; none: for as long as it takes
+    deadline_at: Mapped[datetime | None]
     # whether the client is told of this job; off for ever once its endpoint answered 410
     callbacks: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

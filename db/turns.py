@@ -71,6 +71,8 @@ WRITE = Statement(
     WHERE id = %(job)s
     """,
 )
+# The clock runs while the machine has the job.
+DEADLINE = "UPDATE jobs SET deadline_at = now() + %(limit)s WHERE id = %(job)s"
 REVIEW = "UPDATE jobs SET review = %(review)s WHERE id = %(job)s"
 # Of an earlier storyboard that had more scenes.
 PARE = "UPDATE records SET status = 'cancelled' WHERE job_id = %(job)s AND scene > %(scenes)s AND status <> 'running'"
@@ -126,6 +128,12 @@ class Seen(NamedTuple):
     def new(cls, step: str) -> Self:
         """As the table makes it."""
         return cls(step, StepStatus.PENDING, 0, 0, 0, 0, None, None, None, None, None, None, False, False)
+
+
+def deadline(request: Mapping[str, Any]) -> timedelta | None:
+    """How long the machine may have the job at a time."""
+    seconds = request.get("deadline_s")
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def jsonb(value: Any) -> Json | None:
@@ -287,6 +295,8 @@ class Turn:
         self.nudges = 0
         self.rest(UNSENT_GRACE)
         self._resumed = True
+        if (limit := deadline(self.request)) is not None:
+            self.later(DEADLINE, {"job": self.id, "limit": limit})
         self._tell(EventType.STARTED, stage, label)
 
     def complete(self, result: Any) -> None:

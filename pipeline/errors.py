@@ -202,6 +202,13 @@ class TimeLimitExceeded(StageError):
     retryable = True
 
 
+class DeadlineExceeded(StageError):
+    """The job was not done in the time that its caller gave it."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
 class WorkerLost(StageError):
     """The process that ran the step died each time: out of memory, killed, or a fault in native code."""
 

@@ -74,12 +74,14 @@ class AvatarSnapshot:
     person: Person
     style: Style
     sample: VoiceSample | None = None
+    deadline_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceSnapshot:
     sample: VoiceSample
     person: Person
+    deadline_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ class OutputSnapshot:
     review: ReviewWish | None = None
     # whether what earlier jobs made may be taken
     reuse: bool = True
+    deadline_s: int | None = None
     # by step: an asset that stands for what it would make, and outputs that are there already, as JSON
     approved: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)

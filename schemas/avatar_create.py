@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.snapshots import AvatarSnapshot, Person, Photos, PhotoSource, Style
 from schemas.consent import ConsentFields, consent
 from schemas.media_source import MediaSource
-from schemas.strict import Choice, Matching, Metadata, Strict, Text, listed, nested
+from schemas.strict import Choice, Deadline, Matching, Metadata, Strict, Text, listed, nested
 from schemas.voice_clone import Sample, sample
 
 LOOKS = ("studio",)
@@ -61,6 +61,7 @@ class AvatarCreate(Strict):
     inputs = nested(Inputs, required=True)
     style = nested(StyleFields, load_default=lambda: dict(STYLE))
     consent = nested(ConsentFields, required=True)
+    deadline_s = Deadline()
     metadata = Metadata()
 
 
@@ -71,6 +72,7 @@ def snapshot(data: dict[str, Any]) -> AvatarSnapshot:
         person=Person(data["name"], consent(data["consent"])),
         style=Style(data["style"]["look"], data["style"]["background"].lower()),
         sample=sample(inputs["voice_sample"]) if inputs["voice_sample"] else None,
+        deadline_s=data["deadline_s"],
     )
 
 

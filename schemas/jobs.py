@@ -26,6 +26,7 @@ EXAMPLE = {
     "updated_at": "2026-11-22T09:00:41Z",
     "started_at": "2026-11-22T09:00:00Z",
     "finished_at": None,
+    "deadline_at": None,
     "deleted_at": None,
     "metadata": {"campaign": "c_1"},
     "links": {
@@ -187,6 +188,11 @@ class JobSchema(Schema):
     updated_at = Instant(required=True)
     started_at = Instant(required=True, allow_none=True)
     finished_at = Instant(required=True, allow_none=True)
+    deadline_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata=described("When a job under way fails as `deadline_exceeded`; null: never, or it is not under way."),
+    )
     deleted_at = Instant(
         required=True,
         allow_none=True,

@@ -31,6 +31,7 @@ from pipeline.stages.storyboard import SHOTS, TRANSITIONS, compose
 from schemas import records
 from schemas.strict import (
     Choice,
+    Deadline,
     Flag,
     Matching,
     Metadata,
@@ -299,6 +300,7 @@ class OutputGenerate(Strict):
             "description": "What an earlier job of yours made from the very same is taken; off: all is made anew."
         },
     )
+    deadline_s = Deadline()
     metadata = Metadata()
 
     @validates_schema
@@ -353,6 +355,7 @@ def snapshot(data: dict[str, Any]) -> OutputSnapshot:
         given=_given(data),
         review=_review(data),
         reuse=data["reuse"],
+        deadline_s=data["deadline_s"],
         language=Language(script.get("language", LANGUAGE)),
     )
 

@@ -12,6 +12,7 @@ from schemas import canonical
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 BREAKS = re.compile(r"[\t\n\r]")
 METADATA_BYTES = 16 * 1024
+SHORTEST_S, LONGEST_S = 10, 7 * 86_400
 
 
 class Strict(Schema):
@@ -174,6 +175,17 @@ class Instant(fields.AwareDateTime):
             return super()._deserialize(value, *args, **options)
         except OverflowError:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class Deadline(Whole):
+    """How long the machine may have a job."""
+
+    def __init__(self) -> None:
+        described = (
+            "Seconds from the acceptance, and anew from each decision or retry; not while the job waits for a decision."
+            " A job that takes longer fails as `deadline_exceeded`. null: there is no limit."
+        )
+        super().__init__(SHORTEST_S, LONGEST_S, load_default=None, allow_none=True, metadata={"description": described})
 
 
 class Metadata(fields.Raw):

@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.snapshots import Person, VoiceSample, VoiceSnapshot
 from schemas.consent import ConsentFields, consent
 from schemas.media_source import MediaSource
-from schemas.strict import Choice, Metadata, Strict, Text, nested
+from schemas.strict import Choice, Deadline, Metadata, Strict, Text, nested
 
 LANES = ("avatar", "marketing")
 
@@ -39,6 +39,7 @@ class VoiceClone(Strict):
     name = Text(80, required=True)
     inputs = nested(VoiceInputs, required=True)
     consent = nested(ConsentFields, required=True)
+    deadline_s = Deadline()
     metadata = Metadata()
 
 
@@ -47,7 +48,9 @@ def sample(data: dict[str, Any]) -> VoiceSample:
 
 
 def snapshot(data: dict[str, Any]) -> VoiceSnapshot:
-    return VoiceSnapshot(sample(data["inputs"]["voice_sample"]), Person(data["name"], consent(data["consent"])))
+    return VoiceSnapshot(
+        sample(data["inputs"]["voice_sample"]), Person(data["name"], consent(data["consent"])), data["deadline_s"]
+    )
 
 
 def route(data: dict[str, Any]) -> str:

@@ -9,11 +9,11 @@ from functools import partial
 import structlog
 from celery.canvas import Signature
 
-from db import calls, claims, files, jobs, keys, outbox, records
+from db import calls, claims, deadlines, files, jobs, keys, outbox, records
 from tasks import reclaiming, removing
 from tasks.app import app
 from tasks.house import house
-from tasks.launching import call, launch
+from tasks.launching import announce, call, launch
 
 KEYS_KEPT = timedelta(days=30)
 PARTIAL_KEPT = timedelta(days=1)
@@ -70,7 +70,22 @@ def abandon() -> int:
     return house().database.patiently(claims.abandon)
 
 
-PARTS = (wake, nudge, deliver, abandon, reclaiming.announce, removing.remove)
+def expire() -> int:
+    """Fail the jobs that were not done in time."""
+    found = house().database.patiently(deadlines.overdue)
+    for job_id in found:
+        _attempt(partial(_give_up, job_id))
+    return len(found)
+
+
+def _give_up(job_id: str) -> None:
+    client = house().database.in_turn(lambda connection: deadlines.fail(connection, job_id))
+    if client is not None:
+        log.info("job out of time", job=job_id)
+        announce(client, job_id)
+
+
+PARTS = (wake, nudge, deliver, abandon, expire, reclaiming.announce, removing.remove)
 _hands = ThreadPoolExecutor(len(PARTS), "sweep")
 _begun: dict[Callable[[], int], Future[None]] = {}
 _beginning = threading.Lock()

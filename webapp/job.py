@@ -12,7 +12,7 @@ from db.models import Attempt, Decision, Delivery, Event, Job, Record
 from db.overview import Current
 from pipeline.review import Review
 from pipeline.routes import STAGES
-from pipeline.state import StepStatus
+from pipeline.state import ACTIVE, StepStatus
 from webapp.door import links
 
 CURRENCY = "USD"
@@ -41,6 +41,7 @@ def _job(row: Job, current: Current) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
+        "deadline_at": row.deadline_at if row.status in ACTIVE else None,
         "deleted_at": row.deleted_at,
         "metadata": row.snapshot.get("metadata", {}),
         "links": links().job(row.id),
