@@ -73,8 +73,8 @@ class Request:
 def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequence[Mapping[str, Any]]]:
     """The call for this request, and the files its answer brought, if it has one.
 
-    A call that was not taken, or that ended without a charge, is intended anew; one that had to be paid, or on which a
-    person decided, is followed by another round. Raises Fenced, NoSlot.
+    A call that was not taken is intended anew; one that was, and ended without an answer, is followed by another round:
+    its key would bring the same end again. Raises Fenced, NoSlot.
     """
     variation = _in_force(session, holder)
     rows = session.scalars(
@@ -94,10 +94,10 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
     row = rows.first()
     if row is None or row.status == CallStatus.FAILED:
         _take_slot(session, request)
-        if row is not None and not row.settled:
+        if row is not None and not row.settled and row.external_id is None:
             row.status = CallStatus.INTENDED
             row.tries += 1
-            row.error = row.ended_at = row.submitted_at = row.external_id = row.urls = None
+            row.error = row.ended_at = None
             row.reserved = request.price
         else:
             row = _insert(session, holder, request, variation, row.round + 1 if row else 1)
@@ -106,6 +106,8 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
         row.look_at = func.now() + timedelta(seconds=SEEN_TO_S)
         session.flush()
         session.refresh(row)
+    elif row.status == CallStatus.SUCCEEDED:
+        row.wasted = Decimal(0)  # it came too late, and is used after all
     return _call(session, row, holder), row.made or ()
 
 

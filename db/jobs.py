@@ -13,7 +13,7 @@ from db import decisions, events, ids, lives, retries, statements
 from db.keys import KeyReused
 from db.models import Job, Record
 from db.statements import Statement
-from db.turns import UNSENT_GRACE, Seen, Turn, deadline, turn
+from db.turns import REDEEM, UNSENT_GRACE, Seen, Turn, deadline, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
@@ -298,6 +298,7 @@ def resume(session: Session, job_id: str) -> None:
         .where(Record.job_id == job.id, Record.status.in_(again))
         .values(status=StepStatus.PENDING, tried=0, error=None, wake_at=None, message=None, awaits=None, why=None)
     )
+    statements.run(session.connection(), [(REDEEM, {"job": job.id, "satisfied": list(SATISFIED)})])
     job.status = JobStatus.RUNNING
     job.error = job.finished_at = None
     job.launch += 1

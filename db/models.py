@@ -232,7 +232,7 @@ class ProviderCall(Base):
     """One use of a paid adapter: written before it is sent, so that nothing is paid twice or forgotten.
 
     What it is, is its key: step, variation, capability and the digest of what is asked. A new `round` begins only
-    where an earlier one ended and had to be paid, or a person said so.
+    where an earlier one was taken and has ended, or had to be paid, or a person said so.
     """
 
     __tablename__ = "provider_calls"

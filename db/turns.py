@@ -87,6 +87,13 @@ RELEASE = Statement(
     "release_calls",
     "UPDATE provider_calls SET look_at = now() WHERE job_id = %(job)s AND status IN ('intended', 'submitted')",
 )
+# What came too late was booked as waste; a job that goes on uses it after all.
+REDEEM = """
+    UPDATE provider_calls SET wasted = 0 FROM records
+    WHERE provider_calls.job_id = %(job)s AND provider_calls.status = 'succeeded' AND wasted > 0
+    AND records.job_id = provider_calls.job_id AND records.step = provider_calls.step
+    AND records.variation = provider_calls.variation AND records.status = ANY(%(satisfied)s)
+"""
 TELL = Statement(
     "tell",
     """
@@ -295,6 +302,7 @@ class Turn:
         self.nudges = 0
         self.rest(UNSENT_GRACE)
         self._resumed = True
+        self.later(REDEEM, {"job": self.id, "satisfied": list(SATISFIED)})
         if (limit := deadline(self.request)) is not None:
             self.later(DEADLINE, {"job": self.id, "limit": limit})
         self._tell(EventType.STARTED, stage, label)

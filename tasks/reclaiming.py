@@ -20,7 +20,7 @@ from pipeline.errors import CallVanished, ProviderError
 from pipeline.outcome import Error
 from schemas import records as codec
 from tasks.app import app
-from tasks.house import house
+from tasks.house import House, house
 from tasks.store import StepAssets, holder
 
 GIVEN_UP_S = 2 * 86_400.0  # no vendor works that long
@@ -42,20 +42,24 @@ def announce() -> int:
 @app.task(name="reclaim", acks_late=False)
 def reclaim(call_id: str) -> None:
     """Bring one call nearer to its end; the sweeper names it again until it is there."""
-    found = house().database.patiently(lambda session: calls.orphan(session, call_id))
+    end(house(), call_id)
+
+
+def end(house: House, call_id: str) -> None:
+    """Nothing where a step looks after the call again."""
+    found = house.database.patiently(lambda session: calls.orphan(session, call_id))
     if found is not None:
-        _Reclaimed(found).end()
+        _Reclaimed(house, found).end()
 
 
 class _Reclaimed:
     """One orphan, and the operation that it is a call of."""
 
-    def __init__(self, orphan: Orphan) -> None:
+    def __init__(self, house: House, orphan: Orphan) -> None:
+        self.database = house.database
         self.orphan = orphan
-        self.assets = StepAssets(house().storage, holder(house().database, orphan.job_id))
-        self.operation: Operation[Any, Any] = house().catalogue.operation(
-            orphan.provider, orphan.operation, self.assets
-        )
+        self.assets = StepAssets(house.storage, holder(house.database, orphan.job_id))
+        self.operation: Operation[Any, Any] = house.catalogue.operation(orphan.provider, orphan.operation, self.assets)
         self.action: Any = codec.load(orphan.request, self.operation.action)
 
     def end(self) -> None:
@@ -109,4 +113,4 @@ class _Reclaimed:
         self._write(keep)
 
     def _write(self, verb: Callable[[Session], None]) -> None:
-        house().database.patiently(verb)
+        self.database.patiently(verb)

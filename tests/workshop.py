@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
+from db import calls, records
 from db.claims import Claim
 from db.models import AssetRow, Job
 from pipeline.graph import steps
@@ -15,7 +16,7 @@ from pipeline.ports import CAPABILITIES
 from providers.catalogue import Catalogue
 from providers.fetch import MediaFetcher
 from schemas.links import Links
-from tasks import removing
+from tasks import reclaiming, removing
 from tasks.attempt import attempt
 from tasks.house import House
 from tasks.watch import Watched
@@ -23,6 +24,7 @@ from tests import inline
 from tests.api import Api, Caller, payload, picture
 from webapp.door import NAME
 
+DUE = text("UPDATE records SET wake_at = now() WHERE job_id = :job AND status = 'waiting' AND wake_at > now()")
 TABLES = text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name")
 
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
@@ -82,6 +84,20 @@ class Workshop:
                     tried = attempt(self.house, held, Watched(held))
                     inline.record(database, held, tried.outcome, made_assets=tried.made, provider=tried.provider)
         return inline.job(database, job_id)
+
+    def wake(self, job_id: str) -> Job:
+        """Let the time pass that steps wait for, and run the job on."""
+        with self.house.database.transaction() as session:
+            session.execute(DUE, {"job": job_id})
+            records.wake(session)
+        return self.run(job_id)
+
+    def reclaim(self) -> int:
+        """Look after the paid calls that no step looks after; how many there were."""
+        found = self.house.database.patiently(calls.orphans)
+        for orphan in found:
+            reclaiming.end(self.house, orphan.call_id)
+        return len(found)
 
     def sweep(self) -> int:
         """Remove the files that are to go; how many went."""
