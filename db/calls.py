@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import assets, ids, jobs, statements
+from db import assets, budgets, ids, jobs, statements
 from db.models import Job, ProviderCall, Record
 from db.statements import Statement
 from db.turns import RELEASE
@@ -74,8 +74,9 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
     """The call for this request, and the files its answer brought, if it has one.
 
     A call that was not taken is intended anew; one that was, and ended without an answer, is followed by another round:
-    its key would bring the same end again. Raises Fenced, NoSlot.
+    its key would bring the same end again. Raises Fenced, NoSlot, OverBudget.
     """
+    budget = budgets.hold(session, holder.job_id)
     variation = _in_force(session, holder)
     rows = session.scalars(
         select(ProviderCall)
@@ -93,6 +94,7 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
     )
     row = rows.first()
     if row is None or row.status == CallStatus.FAILED:
+        budgets.check(session, holder.job_id, budget, request.price)
         _take_slot(session, request)
         if row is not None and not row.settled and row.external_id is None:
             row.status = CallStatus.INTENDED

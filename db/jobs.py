@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 from sqlalchemy.orm import Session
 
-from db import decisions, events, ids, lives, retries, statements
+from db import budgets, decisions, events, ids, lives, retries, statements
 from db.keys import KeyReused
 from db.models import Job, Record
 from db.statements import Statement
@@ -17,7 +17,7 @@ from db.turns import REDEEM, UNSENT_GRACE, Seen, Turn, deadline, turn
 from pipeline.graph import EMPTY, Gate, Node, parts, segment, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
-from pipeline.review import Review
+from pipeline.review import BUDGET, Review
 from pipeline.routes import Plan, plan
 from pipeline.state import ACTIVE, FINAL, SATISFIED, EventType, JobStatus, StepStatus
 
@@ -227,12 +227,22 @@ def move(job: Turn, *, launch: int | None = None) -> Move:
     assert ready != EMPTY, "after its storyboard a job has scenes"
     if found.busy:
         ready = without(ready, found.busy)
+        if ready == EMPTY and budgets.ask(job, found.busy):
+            return Move(client=job.client)
         if launch or ready == EMPTY:  # whoever is busy asks again
             return Move()
     if launch is not None or job.launch == 0:
         job.launch += 1
     job.rest(min(SENT_GRACE * 2**job.nudges, LONGEST_GRACE))
     return Move(Launch(job.id, job.launch, job.lane, ready), client=job.client if job.launch == 1 else None)
+
+
+def halt(job: Turn) -> None:
+    """Ask a person for money, if nothing goes on without. What ends of a job that has a budget is followed by this."""
+    found = _look(job)
+    left = job.left(found.satisfied)
+    if left != EMPTY and without(segment(left), found.busy) == EMPTY:
+        budgets.ask(job, found.busy)
 
 
 def _rest(job: Turn, status: str, left: Node) -> None:
@@ -314,7 +324,7 @@ def stuck(session: Session, *, limit: int = 50) -> Sequence[str]:
     """Active jobs that should have moved and have nothing in flight; the next look at each comes later and later.
 
     A job that waits is looked at as well, for the message of another of its steps may be lost; it is named only if
-    something of it could run now.
+    something of it could run now, or a person is to be asked for money.
     """
     if not statements.run(session.connection(), [(ANY_STUCK, {})]):
         return []
@@ -341,20 +351,23 @@ def _free(session: Session, chosen: Sequence[Any]) -> list[str]:
     """Of these jobs those of which something could run now."""
     waiting = _steps(session, [job.id for job in chosen], (StepStatus.WAITING,))
     satisfied = _steps(session, list(waiting), SATISFIED)
+    short = _steps(session, list(waiting), (StepStatus.WAITING,), Record.awaits == BUDGET)
 
     def free(job: Any) -> bool:
         review = Review.of({"review": job.wish}, job.review)
         left = segment(plan(job.route, job.scenes).left(satisfied.get(job.id, ()), review))
         return without(left, waiting[job.id]) != EMPTY
 
-    return [job.id for job in chosen if job.id not in waiting or free(job)]
+    return [job.id for job in chosen if job.id not in waiting or waiting[job.id] == short.get(job.id) or free(job)]
 
 
-def _steps(session: Session, jobs: Sequence[str], statuses: Collection[str]) -> dict[str, set[str]]:
+def _steps(
+    session: Session, jobs: Sequence[str], statuses: Collection[str], *such: ColumnElement[bool]
+) -> dict[str, set[str]]:
     """By job: its steps in one of these states."""
     found: dict[str, set[str]] = {}
     rows = select(Record.job_id, Record.step).where(Record.job_id.in_(jobs), Record.status.in_(statuses))
-    for job_id, step in session.execute(rows):
+    for job_id, step in session.execute(rows.where(*such)):
         found.setdefault(job_id, set()).add(step)
     return found
 

@@ -14,7 +14,7 @@ from db.statements import Statement
 from db.turns import UNSENT_GRACE, Seen, Turn, jsonb, turn
 from pipeline.graph import EMPTY, segment
 from pipeline.outcome import Again, Cancelled, Done, Failed, Outcome, Wait
-from pipeline.review import Review
+from pipeline.review import BUDGET, Review
 from pipeline.routes import plan
 from pipeline.state import SATISFIED, StepStatus
 from schemas import records as codec
@@ -113,8 +113,12 @@ def write(
         "passed_over": jsonb([dict(each) for each in passed_over] or None),
     }
     if isinstance(outcome, Wait):
-        job.later(WAIT, told | _waiting(outcome, message))
+        if outcome.awaits == BUDGET:
+            job.ask(WAIT, told | _waiting(outcome, message))  # at once: whether others wait for the same is asked next
+        else:
+            job.later(WAIT, told | _waiting(outcome, message))
         job.touch()
+        _halt(job)
         return True
     if isinstance(outcome, Done):
         output = codec.dump(outcome.output)
@@ -142,6 +146,7 @@ def write(
     else:
         job.touch()
         job.release()
+    _halt(job)
     return True
 
 
@@ -168,6 +173,11 @@ def wake(session: Session, *, limit: int = 200) -> list[Woken]:
     """
     rows = statements.run(session.connection(), [(WAKE, {"limit": limit, "grace": UNSENT_GRACE})])
     return [Woken(*row) for row in rows]
+
+
+def _halt(job: Turn) -> None:
+    if job.active and job.request.get("budget") is not None:
+        jobs.halt(job)
 
 
 def _waiting(wait: Wait, message: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -181,6 +181,7 @@ class OutputSnapshot:
     # whether what earlier jobs made may be taken
     reuse: bool = True
     deadline_s: int | None = None
+    budget: str | None = None  # USD
     # by step: an asset that stands for what it would make, and outputs that are there already, as JSON
     approved: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)

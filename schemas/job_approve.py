@@ -4,7 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
+from pipeline.review import BUDGET
 from pipeline.routes import GATES
+from schemas.money import MoneyFields
 from schemas.output_generate import (
     MOST_SCENES_EVER,
     SCRIPT_CHARACTERS,
@@ -15,7 +17,7 @@ from schemas.strict import Choice, Matching, Strict, Text, Whole, listed, nested
 
 DECISIONS = ("approve", "revise", "reject")
 # By gate: the one thing that a person may give in its place.
-EDITS = {"script": "text", "storyboard": "scenes", "background": "assets", "video_asset": "assets"}
+EDITS = {"script": "text", "storyboard": "scenes", "background": "assets", "video_asset": "assets", BUDGET: "budget"}
 EXAMPLE = {
     "contract": "job.approve/1",
     "gate": "background",
@@ -34,13 +36,16 @@ class EditFields(Strict):
         nested(PlannedScene), 1, MOST_SCENES_EVER, metadata={"description": "At the gate `storyboard`: all scenes."}
     )
     assets = ApprovedAssets()
+    budget = nested(
+        MoneyFields, metadata={"description": "At the gate `budget`: of the whole job, what was spent included."}
+    )
 
 
 class JobApprove(Strict):
     """`job.approve/1`"""
 
     contract = Choice(("job.approve/1",), required=True)
-    gate = Choice(GATES, required=True)
+    gate = Choice((*GATES, BUDGET), required=True)
     decision = Choice(DECISIONS, required=True)
     edits = nested(EditFields, load_default=None, allow_none=True, metadata={"description": "With `approve`."})
     scenes = listed(
@@ -80,5 +85,7 @@ class JobApprove(Strict):
             wrong["scenes"] = ["belong to the decision revise"]
         if data["scenes"] is not None and data["gate"] in ("script", "storyboard"):
             wrong["scenes"] = [f"the gate {data['gate']} is about the whole job"]
+        if data["gate"] == BUDGET and data["decision"] == "revise":
+            wrong["decision"] = ["there is nothing to revise at the gate budget: approve or reject"]
         if wrong:
             raise ValidationError(wrong)

@@ -22,6 +22,7 @@ EXAMPLE = {
     "error": None,
     "result": None,
     "cost": {"amount": "0.0000", "currency": "USD"},
+    "budget": {"amount": "5.0000", "currency": "USD"},
     "created_at": "2026-11-22T09:00:00Z",
     "updated_at": "2026-11-22T09:00:41Z",
     "started_at": "2026-11-22T09:00:00Z",
@@ -184,6 +185,9 @@ class JobSchema(Schema):
     error = fields.Nested(JobError, required=True, allow_none=True)
     result = fields.Raw(required=True, allow_none=True, metadata={"anyOf": [*KINDS_OF_RESULT, {"type": "null"}]})
     cost = fields.Nested(Cost, required=True)
+    budget = fields.Nested(
+        Cost, required=True, allow_none=True, metadata=described("What it may cost, as it was raised; null: no limit.")
+    )
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
     started_at = Instant(required=True, allow_none=True)
@@ -279,7 +283,7 @@ class StepSchema(Schema):
         allow_none=True,
         metadata=described(
             "What a waiting stage waits for besides its time: `call` (a provider is at work), `slot:<provider>` (all"
-            " our places there are taken) or `person`.",
+            " our places there are taken), `budget` (more than the job may cost) or `person`.",
             example="call",
         ),
     )

@@ -29,6 +29,7 @@ from pipeline.snapshots import (
 from pipeline.stages.script import Script as Written
 from pipeline.stages.storyboard import SHOTS, TRANSITIONS, compose
 from schemas import records
+from schemas.money import MoneyFields, amount, written
 from schemas.strict import (
     Choice,
     Deadline,
@@ -301,6 +302,12 @@ class OutputGenerate(Strict):
         },
     )
     deadline_s = Deadline()
+    budget = nested(
+        MoneyFields,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "What providers may be paid; a call beyond waits for a decision. null: no limit."},
+    )
     metadata = Metadata()
 
     @validates_schema
@@ -356,6 +363,7 @@ def snapshot(data: dict[str, Any]) -> OutputSnapshot:
         review=_review(data),
         reuse=data["reuse"],
         deadline_s=data["deadline_s"],
+        budget=written(amount(data["budget"])) if data["budget"] else None,
         language=Language(script.get("language", LANGUAGE)),
     )
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from db import calls
 from db.assets import NewAsset
+from db.budgets import OverBudget
 from db.calls import Fenced, Holder, NoSlot, Request
 from db.claims import Claim
 from pipeline.calls import Answered, Call, NotYet, Operation, Ticket
 from pipeline.errors import ProviderError
 from pipeline.outcome import Error, Wait
+from pipeline.review import BUDGET
 from schemas import records as codec
+from schemas.money import written
 from tasks.house import House
 from tasks.interrupt import held_off
 from tasks.store import StepAssets
@@ -46,6 +49,8 @@ class StepLedger:
             call, made = self._house.database.patiently(lambda session: calls.open(session, self._holder, request))
         except NoSlot:
             raise NotYet(no_slot(operation.provider)) from None
+        except OverBudget as over:
+            raise NotYet(_over_budget(operation.provider, over)) from None
         except Fenced:
             raise NotYet(_fenced()) from None
         self._assets.made += [_asset(each) for each in made]
@@ -84,6 +89,13 @@ class StepLedger:
 def no_slot(provider: str) -> Wait:
     pause = timedelta(seconds=SLOT_S * uniform(1.0, 1.5))
     return Wait(pause, f"All places at {provider} are taken.", awaits=f"slot:{provider}")
+
+
+def _over_budget(provider: str, over: OverBudget) -> Wait:
+    sums = {"quote": written(over.quote), "spent": written(over.spent), "budget": written(over.budget)}
+    says = f"The next call costs {sums['quote']} USD; of {sums['budget']} USD {sums['spent']} are spent or reserved."
+    fact = Error("over_budget", says, retryable=True, details=sums | {"provider": provider})
+    return Wait(None, says, awaits=BUDGET, error=fact)
 
 
 def _fenced() -> Wait:

@@ -10,12 +10,11 @@ from sqlalchemy.orm import Session
 from db import overview
 from db.models import Attempt, Decision, Delivery, Event, Job, Record
 from db.overview import Current
-from pipeline.review import Review
+from pipeline.review import BUDGET, Review
 from pipeline.routes import STAGES
 from pipeline.state import ACTIVE, StepStatus
+from schemas.money import CURRENCY, written
 from webapp.door import links
-
-CURRENCY = "USD"
 
 
 def present(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
@@ -37,6 +36,7 @@ def _job(row: Job, current: Current) -> dict[str, Any]:
         "error": row.error,
         "result": links().present(row.result),
         "cost": cost(row.cost),
+        "budget": None if (budget := Review.of(row.request, row.review).budget) is None else cost(budget),
         "created_at": row.created_at,
         "updated_at": row.updated_at,
         "started_at": row.started_at,
@@ -68,7 +68,7 @@ def present_decision(job: Job, row: Decision) -> dict[str, Any]:
         "edits": row.edits,
         "judged": row.judged,
         "digest": row.digest,
-        "in_force": row.decision == "approve" and f"approve_{row.gate}" in approved,
+        "in_force": row.decision == "approve" and (row.gate == BUDGET or f"approve_{row.gate}" in approved),
         "created_at": row.created_at,
     }
 
@@ -136,4 +136,4 @@ def present_event(event: Event, deliveries: Sequence[Delivery]) -> dict[str, Any
 
 
 def cost(amount: Decimal) -> dict[str, str]:
-    return {"amount": f"{amount:.4f}", "currency": CURRENCY}
+    return {"amount": written(amount), "currency": CURRENCY}

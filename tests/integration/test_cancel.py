@@ -1,77 +1,25 @@
 """Cancelling at any point, and going on: what starts, what is stopped, what is paid; with a vendor that keeps books."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from db import deadlines
 from db.claims import Claim
-from db.models import AssetRow, ProviderCall
-from pipeline.settings import Vendor as Account
+from db.models import AssetRow
 from pipeline.state import StepStatus
-from tests import inline, paid
-from tests.api import Caller, payload, serve
-from tests.vendors.paid import Charge, Vendor, open_vendor
-from tests.workshop import Workshop
-
-STEP = "scene/1/speech"
-PRICE = Decimal("0.05")
-NEVER_S = 3600.0
-NOW = {"idempotent": 1, "findable": 3, "neither": 5}
-LATER = {"idempotent": 2, "findable": 4, "neither": 6}
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A job whose speech is bought."""
-
-    vendor: Vendor
-    workshop: Workshop
-    avatar: str
-
-    @property
-    def caller(self) -> Caller:
-        return self.workshop.api.product
-
-    def submit(self, counter: int, text: str = "One.", **more: Any) -> str:
-        asked = {"avatar_id": self.avatar, "script": {"text": text}, "seed": paid.seed(speech=counter)}
-        return self.workshop.submit(self.caller, "outputs", payload("output.generate/1", **asked | more))
-
-    def cancel(self, job_id: str) -> None:
-        assert self.caller.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
-
-    def retry(self, job_id: str, **more: Any) -> None:
-        answer = self.caller.post(f"/v1/jobs/{job_id}/retries", {"contract": "job.retry/1"} | more)
-        assert answer.status_code == 202, answer.text
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.caller.get(f"/v1/jobs/{job_id}").get_json()
-        return found
-
-    def stages(self, job_id: str) -> dict[str, dict[str, Any]]:
-        return {each["key"]: each for each in self.caller.get(f"/v1/jobs/{job_id}/stages").get_json()["stages"]}
-
-    def calls(self) -> list[ProviderCall]:
-        with self.workshop.api.database.transaction() as session:
-            return list(session.scalars(select(ProviderCall).order_by(ProviderCall.id)))
-
-    def cost(self, job_id: str) -> Decimal:
-        return Decimal(self.job(job_id)["cost"]["amount"])
+from tests import inline
+from tests.shop import LATER, NEVER_S, NOW, PRICE, STEP, Shop, open_shop
+from tests.vendors.paid import Charge
 
 
 @pytest.fixture
 def shop(database_url: str, storage_url: str, tmp_path: Path) -> Iterator[Shop]:
-    with open_vendor() as vendor:
-        account = {"BASE_URL": vendor.url, "JOURNAL": str(tmp_path / "journal")}
-        api = serve(database_url, storage_url, vendors={"tests.paid": Account("tests.paid", account)})
-        workshop = Workshop.of(api, speech="tests.paid")
-        yield Shop(vendor, workshop, workshop.avatar(api.product, workshop.upload(api.product)))
-        api.database.dispose()
+    with open_shop(database_url, storage_url, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(params=LATER)

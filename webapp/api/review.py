@@ -8,6 +8,7 @@ from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
 from db import decisions, estimates, jobs, retries
+from db.budgets import BudgetTooSmall
 from db.decisions import GateChanged, GateNotOpen, NotUnderReview
 from db.keys import Key
 from db.models import Job
@@ -17,6 +18,7 @@ from pipeline.routes import plan
 from schemas import canonical
 from schemas.contracts import fit
 from schemas.jobs import JobSchema
+from schemas.money import amount
 from schemas.problems import Flaw, PayloadInvalid
 from schemas.review import DecisionList, PlanSchema
 from webapp.api.jobs import owned
@@ -37,7 +39,8 @@ def decide(job_id: str) -> Any:
     """Decide at an open gate
 
     `approve` goes on, with `edits` by what they say; `revise` makes another variation and opens the gate again;
-    `reject` ends the job as cancelled. Send `gate.digest` along: what has changed since you looked is not decided.
+    `reject` ends the job as cancelled. At the gate `budget`, `approve` raises the budget: as `edits` say, or by what
+    the calls that it names lack. Send `gate.digest` along: what has changed since you looked is not decided.
     """
     key, data = _asked("approvals")
     owner = client().name
@@ -54,6 +57,7 @@ def decide(job_id: str) -> Any:
         edits=in_transaction(edits),
         said=data["edits"] or {},
         digest=data["digest"],
+        budget=amount(raised) if (raised := (data["edits"] or {}).get("budget")) else None,
     )
     try:
         moved = in_turn(lambda connection: decisions.decide(connection, job_id, asked, client=owner, key=key))
@@ -62,6 +66,8 @@ def decide(job_id: str) -> Any:
     except GateChanged as error:
         says = f"What the gate {error.gate} is about has changed since it was looked at. Look again, then decide."
         raise StateClash(says, digest=error.digest, possible=["approvals"]) from None
+    except BudgetTooSmall as error:
+        raise PayloadInvalid([Flaw("/edits/budget/amount", str(error))]) from None
     except NotUnderReview as error:
         place = "/scenes" if data["scenes"] else "/edits/assets"
         raise PayloadInvalid([Flaw(place, str(error))]) from None
