@@ -10,14 +10,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import assets, budgets, ids, jobs, statements
 from db.models import Job, ProviderCall, Record
 from db.statements import Statement
 from db.turns import RELEASE
-from pipeline.calls import Call, CallStatus, Repeat, Ticket
+from pipeline.calls import Call, CallStatus, Operation, Repeat, Ticket
 from pipeline.outcome import Error
 from pipeline.state import ACTIVE, StepStatus
 from schemas import records as codec
@@ -70,6 +70,12 @@ class Request:
     concurrency: int | None
 
 
+def identity(operation: Operation[Any, Any], action: Any) -> tuple[Mapping[str, Any], str]:
+    """The action as JSON, and the digest that the call is known by in its step."""
+    asked = codec.dump(action)
+    return asked, codec.digest({"operation": operation.name, "action": asked})
+
+
 def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequence[Mapping[str, Any]]]:
     """The call for this request, and the files its answer brought, if it has one.
 
@@ -111,6 +117,13 @@ def open(session: Session, holder: Holder, request: Request) -> tuple[Call, Sequ
     elif row.status == CallStatus.SUCCEEDED:
         row.wasted = Decimal(0)  # it came too late, and is used after all
     return _call(session, row, holder), row.made or ()
+
+
+def answered(session: Session, job_id: str, step: str, variation: int, *, provider: str, digest: str) -> bool:
+    """Whether this call has its answer: who opens it once more is given that."""
+    same = (ProviderCall.job_id == job_id, ProviderCall.step == step, ProviderCall.variation == variation)
+    asked = (ProviderCall.provider == provider, ProviderCall.digest == digest)
+    return bool(session.scalar(select(exists().where(*same, *asked, ProviderCall.status == CallStatus.SUCCEEDED))))
 
 
 def confirm(session: Session, holder: Holder) -> None:

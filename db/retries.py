@@ -1,6 +1,6 @@
 """Having steps of a job run again: what that means, and doing it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,14 +61,28 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a step would read, and in which variation. Not `exact`: old outputs stand in for those made anew before."""
+
+    step: Step
+    inputs: Mapping[str, Any]
+    variation: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """What a retry would do. `stale`: what a single step leaves behind; `digest` stands for all of it."""
+    """What a retry would do. `stale`: what a single step leaves behind; `digest` stands for all of it.
+
+    `readings`: of the steps that would run, those of which it can be said.
+    """
 
     run: tuple[str, ...]
     reuse: tuple[str, ...]
     voids: tuple[str, ...]
     stale: tuple[str, ...]
     digest: str
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
 
 class NoRetry(Exception):
@@ -101,7 +115,7 @@ def consider(connection: Connection, job_id: str, asked: Asked, *, client: str) 
             return None
         planned = _plan(job, asked)
         job.forget()
-        return planned
+        return replace(planned, readings=dict(_readings(job, asked, planned.run)))
 
 
 def retry(connection: Connection, job_id: str, asked: Asked, *, client: str, key: Key) -> bool | None:
@@ -238,6 +252,18 @@ def _plan(job: Turn, asked: Asked) -> Planned:
         kept = {key for key, status in statuses.items() if status == StepStatus.STALE}
         found = outlook(made, statuses, again=_again(asked), changed=lambda key: key not in kept and changed(job, key))
     return _planned(job, asked, found)
+
+
+def _readings(job: Turn, asked: Asked, run: Sequence[str]) -> Iterator[tuple[str, Reading]]:
+    made, again = job.plan, _again(asked)
+    there = {key: row.output for key, row in job.seen.items() if row.output is not None}
+    for key in run:
+        if made.predecessors[key] <= there.keys():
+            row = job.seen.get(key) or Seen.new(key)
+            variation = row.variation + int(key in again and asked.regenerate)
+            notes = None if key in again else row.notes
+            read = inputs.resolve(job.request, made, made.steps[key], there, variation, notes)
+            yield key, Reading(made.steps[key], read, variation, made.predecessors[key].isdisjoint(run))
 
 
 def _refuse_what_is_not_free(job: Turn, asked: Asked) -> None:

@@ -33,6 +33,13 @@ class Candidate:
     vendor: Vendor
     ledger: Ledger
 
+    @property
+    def paid(self) -> bool:
+        """Nothing is loaded of a family that has nothing to pay. Raises ProviderMissing."""
+        return bool(getattr(_family(self.family), "OPERATIONS", {})) and issubclass(
+            _load(self.family, self.capability), Paid
+        )
+
     def adapter(self) -> Any:
         """Raises ProviderMissing where this installation does not have it."""
         made = _load(self.family, self.capability)

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.graph import Step
 from pipeline.routes import Plan
 from pipeline.snapshots import Notes, Seed
+from pipeline.stage import Read, Stage
 from pipeline.wiring import SNAPSHOT, Origin, Source
 from schemas import records as codec
 
@@ -36,6 +37,18 @@ def resolve(
         elif read.type is Notes and notes is not None:
             inputs[read.name] = codec.dump(Notes(notes))
     return inputs
+
+
+def load(stage: Stage, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The stage's arguments, of what `resolve` gave."""
+
+    def value(read: Read) -> Any:
+        data = inputs[read.name]
+        if data is None:
+            return None
+        return tuple(codec.load(each, read.type) for each in data) if read.many else codec.load(data, read.type)
+
+    return {read.name: value(read) for read in stage.reads}
 
 
 def digest(step: Step, inputs: Mapping[str, Any], variation: int) -> str:

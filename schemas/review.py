@@ -9,7 +9,9 @@ from schemas.strict import Instant
 class EstimateSchema(Schema):
     seconds = fields.Float(required=True, metadata=described("The longest way through it, with workers enough."))
     work_seconds = fields.Float(required=True, metadata=described("All of it, one after the other."))
-    cost = fields.Nested(Cost, required=True)
+    cost = fields.Nested(
+        Cost, required=True, metadata=described("By the providers' prices, or else by what such stages cost before.")
+    )
 
 
 class PlanSchema(Schema):

@@ -13,8 +13,7 @@ from db.database import DatabaseAway
 from pipeline.calls import NotYet
 from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
 from pipeline.outcome import Cancelled, Done, Outcome, judge
-from pipeline.stage import Read
-from schemas import records as codec
+from schemas.inputs import load
 from tasks.house import House
 from tasks.interrupt import interruptible
 from tasks.tools import Toolbox
@@ -52,7 +51,7 @@ def _run(toolbox: Toolbox, held: Claim, watched: Watched) -> Outcome:
     stage = held.step.stage
     failure: StageError
     try:
-        inputs = {read.name: _input(read, held.inputs[read.name]) for read in stage.reads}
+        inputs = load(stage, held.inputs)
         with interruptible() as watched.body:
             return Done(stage.run(**inputs, **toolbox.tools()))
     except NotYet as pause:
@@ -78,9 +77,3 @@ def crashed(held: Claim) -> Outcome:
     """A fault of ours: the log has the trace, the caller a sentence."""
     failure = StageCrashed(f"{held.step.stage.label} failed for a reason of our own; it is in our log.")
     return judge(failure, tried=held.tried + 1, tries=held.step.stage.tries)
-
-
-def _input(read: Read, data: Any) -> Any:
-    if data is None:
-        return None
-    return tuple(codec.load(each, read.type) for each in data) if read.many else codec.load(data, read.type)

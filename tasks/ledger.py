@@ -34,14 +34,14 @@ class StepLedger:
         self._kept_before: dict[str, int] = {}
 
     def open(self, operation: Operation[Any, Any], action: Any) -> Call:
-        asked = codec.dump(action)
+        asked, digest = calls.identity(operation, action)
         request = Request(
             provider=operation.provider,
             operation=operation.name,
             capability=operation.capability,
             repeat=operation.repeat,
             action=asked,
-            digest=codec.digest({"operation": operation.name, "action": asked}),
+            digest=digest,
             price=operation.quote(action),
             concurrency=self._house.settings.vendor(operation.provider).concurrency,
         )

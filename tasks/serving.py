@@ -5,7 +5,7 @@ Never silently: who was passed over, and why, goes into the record.
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -13,9 +13,19 @@ from pipeline.calls import NotYet
 from pipeline.errors import ConcurrencyLimited, ProviderError, ProviderMissing, VoiceElsewhere, VoiceMissing
 from pipeline.outcome import Error, Wait
 from pipeline.ports import DELETED, ClonedVoice
-from providers.catalogue import Candidate
 
 log = structlog.get_logger()
+
+
+class Offer(Protocol):
+    """An adapter that may serve, such as a `Candidate`."""
+
+    @property
+    def family(self) -> str: ...
+
+    def adapter(self) -> Any:
+        """Raises ProviderMissing."""
+        ...
 
 
 class Served:
@@ -25,7 +35,7 @@ class Served:
     the step has no try left (`last_try`). Where nobody is left, what may pass makes the step wait.
     """
 
-    def __init__(self, capability: str, candidates: Sequence[Candidate], *, last_try: bool) -> None:
+    def __init__(self, capability: str, candidates: Sequence[Offer], *, last_try: bool) -> None:
         self._capability = capability
         self._candidates = candidates
         self._last_try = last_try
@@ -61,7 +71,7 @@ class Served:
         except ProviderError as error:
             raise _waiting(error, last.family) from error
 
-    def _who_speaks(self, voice: ClonedVoice) -> Sequence[Candidate]:
+    def _who_speaks(self, voice: ClonedVoice) -> Sequence[Offer]:
         """A cloned voice lives with one family: if that cannot serve just now, no other can in its place."""
         if voice.provider == DELETED:
             raise VoiceMissing("The voice was deleted. Make a new video, with another voice.")
@@ -77,12 +87,12 @@ class Served:
                 self._pass_over(candidate, VoiceElsewhere.code, f"The voice lives with {voice.provider}.")
         return able
 
-    def _ask(self, candidate: Candidate, method: str, *arguments: Any, **options: Any) -> Any:
+    def _ask(self, candidate: Offer, method: str, *arguments: Any, **options: Any) -> Any:
         adapter = candidate.adapter()
         self.provider = candidate.family
         return getattr(adapter, method)(*arguments, **options)
 
-    def _pass_over(self, candidate: Candidate, code: str, message: str) -> None:
+    def _pass_over(self, candidate: Offer, code: str, message: str) -> None:
         self.passed_over.append({"provider": candidate.family, "code": code, "message": message})
         log.warning("provider passed over", provider=candidate.family, capability=self._capability, code=code)
 

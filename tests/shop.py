@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from db.models import ProviderCall
+from pipeline.ports import CAPABILITIES
 from pipeline.settings import Vendor as Account
 from tests import paid
 from tests.api import Caller, payload, serve
@@ -66,7 +67,9 @@ class Shop:
 def open_shop(database_url: str, storage_url: str, folder: Path) -> Iterator[Shop]:
     with open_vendor() as vendor:
         account = {"BASE_URL": vendor.url, "JOURNAL": str(folder / "journal")}
-        api = serve(database_url, storage_url, vendors={"tests.paid": Account("tests.paid", account)})
+        providers = dict.fromkeys(CAPABILITIES, ("tests.filed",)) | {"speech": ("tests.paid",)}
+        vendors = {"tests.paid": Account("tests.paid", account)}
+        api = serve(database_url, storage_url, providers=providers, vendors=vendors)
         workshop = Workshop.of(api, speech="tests.paid")
         yield Shop(vendor, workshop, workshop.avatar(api.product, workshop.upload(api.product)))
         api.database.dispose()

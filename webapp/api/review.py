@@ -1,6 +1,7 @@
 """What people say of a job: decisions at its gates, and having stages run again."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from flask import jsonify, request
@@ -15,12 +16,14 @@ from db.models import Job
 from db.retries import NoRetry, NoSuchStage, PlanChanged, Planned
 from pipeline.retry import duration
 from pipeline.routes import plan
+from providers.catalogue import Catalogue
 from schemas import canonical
 from schemas.contracts import fit
 from schemas.jobs import JobSchema
 from schemas.money import amount
 from schemas.problems import Flaw, PayloadInvalid
 from schemas.review import DecisionList, PlanSchema
+from tasks.quotes import quote
 from webapp.api.jobs import owned
 from webapp.door import client, door, in_transaction, in_turn
 from webapp.edits import approved, overridden
@@ -166,13 +169,21 @@ def _answer(job_id: str, moved: bool | None) -> Any:
 
 
 def _told(job_id: str, found: Planned) -> dict[str, Any]:
-    """The plan, with what it will take: the longest way through it, as if there were workers enough; and all of it."""
+    """The plan, with what it will take: the longest way through it, as if there were workers enough; and all of it.
+
+    What it costs are the adapters' quotes, and where one cannot be had, what it cost before.
+    """
+    catalogue = Catalogue(door().settings)
 
     def work(session: Session) -> dict[str, Any]:
         job = session.get_one(Job, job_id)
         rows = [row for row in jobs.steps(session, job_id) if row.step in found.run]
         known = estimates.estimate(session, job, rows, json.dumps(job.request.get("frame")))
         seconds = {step: each.seconds or 0.0 for step, each in known.items()}
+        costs = {step: each.cost for step, each in known.items()}
+        for step, each in found.readings.items():
+            quoted = quote(session, catalogue, job_id, each)
+            costs |= {} if quoted is None else {step: quoted}
         way = duration(plan(job.route, job.scenes).tree, seconds)
         return {
             "run": found.run,
@@ -182,7 +193,7 @@ def _told(job_id: str, found: Planned) -> dict[str, Any]:
             "estimate": {
                 "seconds": round(way, 1),
                 "work_seconds": round(sum(seconds.values()), 1),
-                "cost": cost(sum((each.cost for each in known.values()), start=type(job.cost)(0))),
+                "cost": cost(sum(costs.values(), start=Decimal(0))),
             },
             "digest": found.digest,
         }
