@@ -16,10 +16,11 @@ from pipeline.timeline import cues
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """`hidden` is when the speaker is not to be seen in full."""
+    """`hidden` is when the speaker is not to be seen in full; `dissolves`: its end is to go over into what follows."""
 
     footage: Footage
     hidden: Stretch | None = None
+    dissolves: bool = False
 
 
 @stage(label="Syncing lips", limit=minutes(20), version=2, heavy=True, reusable=True)
@@ -59,4 +60,5 @@ def lip_sync(
         seed=seed.value,
         staging=staging,
     )
-    return Clip(footage, Stretch(staging.insert.start, staging.insert.end) if staging.insert else None)
+    hidden = Stretch(staging.insert.start, staging.insert.end) if staging.insert else None
+    return Clip(footage, hidden, dissolves=staging.closes == "dissolve")

@@ -6,7 +6,6 @@ from pipeline.frame import Frame
 from pipeline.ports import Footage, Utterance, VideoEditor
 from pipeline.stage import minutes, stage
 from pipeline.stages.lip_sync import Clip
-from pipeline.stages.storyboard import Storyboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +14,6 @@ class Cut:
 
 
 @stage(label="Stitching video", limit=minutes(10), version=2, heavy=True, reusable=True)
-def stitch(
-    clips: tuple[Clip, ...], speeches: tuple[Utterance, ...], board: Storyboard, frame: Frame, *, editor: VideoEditor
-) -> Cut:
-    dissolves = {scene.index for scene in board.scenes if scene.seam and scene.seam.closes == "dissolve"}
+def stitch(clips: tuple[Clip, ...], speeches: tuple[Utterance, ...], frame: Frame, *, editor: VideoEditor) -> Cut:
+    dissolves = {number for number, clip in enumerate(clips, start=1) if clip.dissolves}
     return Cut(editor.stitch([clip.footage for clip in clips], speeches, frame=frame, dissolves=dissolves))

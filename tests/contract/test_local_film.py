@@ -70,6 +70,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     room = LocalBackground(store).paint("a bright office", width=FRAME.width, height=FRAME.height, seed=1)
     backdrop, style = Background(room), CaptionStyle("burned")
     speeches = tuple(LocalSpeech(store).speak(line, seed=at) for at, line in enumerate(LINES))
+    seams = [Seam("cut", "dissolve" if at in SOFT else "cut") for at in range(1, len(LINES) + 1)]
     clips: tuple[Clip, ...] = tuple(
         lip_sync.run(
             identity,
@@ -78,22 +79,22 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
             Shot("close"),
             None,
             None,
-            None,
+            seam,
             None,
             FRAME,
             style,
             Seed(1),
+            None,
             portrait=LocalPortrait(store),
         )
-        for each in speeches
+        for each, seam in zip(speeches, seams, strict=True)
     )
-    seams = [Seam("cut", "dissolve" if at in SOFT else "cut") for at in range(1, len(LINES) + 1)]
     scenes = [
         Scene(at, Line(line), Setting("an office"), Shot("close"), seam=seam)
         for at, (line, seam) in enumerate(zip(LINES, seams, strict=True), 1)
     ]
     board = Storyboard(tuple(scenes))
-    cut = stitch.run(clips, speeches, board, FRAME, editor=LocalEditor(store))
+    cut = stitch.run(clips, speeches, FRAME, editor=LocalEditor(store))
     master = enhance.run(
         cut, clips, speeches, FRAME, identity, Language("en"),
         inspector=LocalInspector(store), enhancer=LocalEnhancer(store), provenance=Signer(store, None),

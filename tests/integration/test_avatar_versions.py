@@ -131,15 +131,19 @@ def test_every_version_goes_with_its_avatar(workshop: Workshop) -> None:
     assert workshop.files() == set(), "the sample that was uploaded for its voice as well"
 
 
+OLD_JOB = text(
+    "INSERT INTO jobs (id, client, kind, route, lane, snapshot, request, status, callbacks)"
+    " VALUES ('job_old', 'product', 'avatar', 'avatar_creation', 'avatar', '{}', '{}', 'completed', false)"
+)
+
+
 def test_avatars_from_before_there_were_versions_have_their_first(database_url: str) -> None:
     database = Database(database_url)
     command.downgrade(config(database_url), "0008-1")
-    job = factories.JobFactory.build(kind="avatar", status="completed")
-    avatar = factories.AvatarFactory.build(job_id=job.id)
+    avatar = factories.AvatarFactory.build(job_id="job_old")
     with database.transaction() as session:
-        for row in (job, avatar):
-            session.add(row)
-            session.flush()
+        session.execute(OLD_JOB)
+        session.add(avatar)
     command.upgrade(config(database_url), "head")
     with database.transaction() as session:
         (row,) = session.execute(text("SELECT * FROM avatar_versions")).mappings()
