@@ -21,6 +21,7 @@ PAST = text(
             COALESCE(frame = CAST(:frame AS jsonb), true) AS alike
         FROM records JOIN lately ON lately.id = records.job_id
         WHERE records.status IN ('succeeded', 'stale') AND started_at IS NOT NULL AND stage = ANY(:stages)
+            AND origin IS NULL
     )
     SELECT stage,
         CASE WHEN count(*) FILTER (WHERE alike) >= :enough

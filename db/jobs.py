@@ -14,7 +14,7 @@ from db.keys import KeyReused
 from db.models import Job, Record
 from db.statements import Statement
 from db.turns import REDEEM, UNSENT_GRACE, Seen, Turn, deadline, turn
-from pipeline.graph import EMPTY, Gate, Node, parts, segment, without
+from pipeline.graph import EMPTY, Gate, Node, parts, prune, segment, segment_of, without
 from pipeline.graph import steps as steps_of
 from pipeline.outcome import Error
 from pipeline.review import BUDGET, Review
@@ -258,9 +258,14 @@ def _rest(job: Turn, status: str, left: Node) -> None:
         job.fail(problem(stage, Error("incomplete", says, retryable=True), attempts=0, provider=None))
 
 
-def segment_done(job: Turn) -> bool:
-    """Whether what was launched is done: nothing is left that could run before the next launch, or a gate."""
-    return segment(job.left(_look(job).satisfied)) == EMPTY
+def segment_done(job: Turn, key: str) -> bool:
+    """Whether all that was launched together with this step is done: what is left is for the next launch, or a gate.
+
+    It is asked of the whole segment, not of what is left: two fan-outs may follow each other, and the second is left
+    when the first is done.
+    """
+    whole = prune(job.plan.tree, job.plan.passed(job.review))
+    return prune(segment_of(whole, key), _look(job).satisfied) == EMPTY
 
 
 def soon(session: Session, job_id: str) -> None:

@@ -127,7 +127,7 @@ def write(
             job.keep_past(row.step)
         job.later(SUCCEED, told | {"output": jsonb(output), "digest": held.digest})
         job.later(TRY, told | {"outcome": "done", "error": None, "started_at": row.started_at})
-        job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output)
+        job.seen[row.step] = row._replace(status=StepStatus.SUCCEEDED, output=output, output_input_digest=held.digest)
         if passed_over:
             job.release()
         for call in assets.rows(made_assets, client=job.client, job_id=job.id, step=row.step, attempt=row.attempt):

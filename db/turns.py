@@ -279,8 +279,9 @@ class Turn:
 
     def count(self, scenes: int | None) -> None:
         """There are so many scenes now; None: as many as the storyboard will have."""
+        first = self.scenes is None and self.launch <= 1
         self.scenes = scenes
-        if scenes is not None and self.launch > 1:
+        if scenes is not None and not first:
             self.later(PARE, {"job": self.id, "scenes": scenes})
 
     def keep_past(self, step: str) -> None:

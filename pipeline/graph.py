@@ -107,12 +107,12 @@ def segment(route: Node) -> Node:
 
     Two fan-outs come together where the gate between them is passed; nothing would join the first one.
     """
-    ready: list[Node] = []
-    for part in parts(route):
-        if isinstance(part, Gate | EachScene) or (ready and isinstance(ready[-1], Par) and isinstance(part, Par)):
-            break
-        ready.append(part)
-    return seq(*ready)
+    return next(_segments(route))
+
+
+def segment_of(route: Node, key: str) -> Node:
+    """The segment that has this step; EMPTY where none has it."""
+    return next((each for each in _segments(route) if key in {step.key for step in steps(each)}), EMPTY)
 
 
 def without(route: Node, busy: Collection[str]) -> Node:
@@ -129,6 +129,17 @@ def without(route: Node, busy: Collection[str]) -> Node:
         begun = without(first, busy)
         return EMPTY if begun == EMPTY else seq(begun, *rest)
     return route
+
+
+def first(route: Node) -> Iterator[Step]:
+    """The steps with which it begins."""
+    if isinstance(route, Step):
+        yield route
+    elif isinstance(route, Par):
+        for part in route.parts:
+            yield from first(part)
+    elif isinstance(route, Seq) and route.parts:
+        yield from first(route.parts[0])
 
 
 def parts(route: Node) -> tuple[Node, ...]:
@@ -170,6 +181,20 @@ def draw(route: Node) -> str:
     if isinstance(route, Par):
         return "(" + " | ".join(map(draw, route.parts)) + ")"
     return " > ".join(map(draw, route.parts))
+
+
+def _segments(route: Node) -> Iterator[Node]:
+    ready: list[Node] = []
+    for part in parts(route):
+        if isinstance(part, Gate | EachScene):
+            yield seq(*ready)
+            ready = []
+            continue
+        if ready and isinstance(ready[-1], Par) and isinstance(part, Par):
+            yield seq(*ready)
+            ready = []
+        ready.append(part)
+    yield seq(*ready)
 
 
 def _node(part: Stage | Node) -> Node:

@@ -110,6 +110,7 @@ class _Run:
         self.house = house
         self.job_id = job_id
         self.number = number
+        self.step = ""
         self.course = Course(task)
         self.delivery = uuid4().hex[:8]
         self.sightings = Sightings(task)
@@ -120,6 +121,7 @@ class _Run:
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
+        self.step = step
         with posted():
             try:
                 self._serve(self._claim(self._message(step, self.course.place, self.number)))
@@ -275,7 +277,7 @@ class _Run:
         if follow is None:
             return None
         if follow.step is None:
-            return Verdict.EARLY if follow.joins and not jobs.segment_done(job) else self._advance(job)
+            return Verdict.EARLY if follow.joins and not jobs.segment_done(job, self.step) else self._advance(job)
         return claims.take(job, self._message(follow.step, self.course.after(follow), self.number, follows=True))
 
     def _advance(self, job: Turn) -> _Moved:
@@ -313,7 +315,10 @@ class _Run:
             return then
         self.held = claim = _claimed(then)
         if claim is None:
-            return then if self._go(follow, then) and then is Verdict.SATISFIED else None
+            if not self._go(follow, then) or then is not Verdict.SATISFIED:
+                return None
+            self.step = follow.step or self.step
+            return then
         with watch().over(claim) as watched:  # the broker may let us wait
             try:
                 went = self._go(follow, then)
@@ -325,6 +330,7 @@ class _Run:
             return None
         if watched.hold is Hold.LOST:
             raise Ignore("somebody else has the step")
+        self.step = claim.step.key
         return claim
 
     def _turn_to(self, beside: _Beside) -> Claim | Verdict | None:
@@ -332,6 +338,7 @@ class _Run:
         if not isinstance(beside.claim, Claim) and beside.claim is not Verdict.SATISFIED:
             return None
         self.kept.remove(beside.message)
+        _, self.step, _ = beside.message["args"]
         self.course.go(Place.of(beside.message))
         self.held = _claimed(beside.claim)
         return beside.claim

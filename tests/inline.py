@@ -50,12 +50,19 @@ def output_request(avatar_id: str, *, text: str = "One.\nTwo.\nThree.") -> Outpu
     )
 
 
-def order(request: Snapshot, *, key: str | None = None, wanted: bool = False, most_active: int = 1000) -> jobs.Order:
+def order(
+    request: Snapshot,
+    *,
+    key: str | None = None,
+    wanted: bool = False,
+    most_active: int = 1000,
+    route: str | None = None,
+) -> jobs.Order:
     avatar = isinstance(request, AvatarSnapshot)
     return jobs.Order(
         client=CLIENT,
         kind="avatar" if avatar else "output",
-        route="avatar_creation" if avatar else "multi_scene",
+        route=route or ("avatar_creation" if avatar else "multi_scene"),
         lane="avatar",
         snapshot={"metadata": {"user": "u_1"}},
         request=codec.dump(request),

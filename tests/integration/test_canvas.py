@@ -20,6 +20,7 @@ from db.claims import MOST_LOST
 from db.database import Database
 from db.models import Job
 from db.overview import attempts
+from db.turns import PATIENT
 from pipeline.state import FINAL
 from tasks.course import CROWDED_S
 from tests import inline, processes
@@ -34,9 +35,10 @@ class Running:
     steps: Process
     sweeper: Process
 
-    def submit(self, lines: list[str]) -> str:
+    def submit(self, lines: list[str], *, route: str | None = None) -> str:
         """The sweeper launches it: nobody else tells the broker."""
-        job_id = inline.accept(self.database, inline.output_request(self.avatar, text="\n".join(lines)))
+        asked = inline.output_request(self.avatar, text="\n".join(lines))
+        job_id = inline.accept(self.database, asked, route=route)
         with self.database.transaction() as session:
             session.execute(text("UPDATE jobs SET nudge_at = now() WHERE id = :id"), {"id": job_id})
         return job_id
@@ -117,6 +119,13 @@ def test_the_queues_are_what_operators_were_told(running: Running, broker_url: s
             Queue(name, exchange, f"{name}.#", queue_arguments=told, channel=connection.default_channel).declare()
         dead = Queue("dead", channel=connection.default_channel).queue_declare(passive=True)
     assert dead is not None
+
+
+def test_two_fan_outs_in_a_row_need_no_sweeper(running: Running) -> None:
+    job_id = running.submit([f"Line {number}." for number in range(3)], route="approval_gated")
+    assert running.ended(job_id, within=0.8 * PATIENT.total_seconds()).status == "completed"
+    rows = inline.rows(running.database, job_id)
+    assert {(row.status, row.attempt) for row in rows.values()} == {("succeeded", 1)}
 
 
 def test_scenes_fan_out_and_join(running: Running) -> None:

@@ -135,6 +135,8 @@ def test_an_edit_takes_the_place_of_what_was_made_and_that_is_kept(
     done = workshop.run(job.id)
     assert done.status == "completed"
     assert [scene["transcript"] for scene in (done.result or {})["scenes"]] == ["Only one scene now."]
+    left = {key: step["status"] for key, step in stages(caller, job.id).items() if step["scene"] == 2}
+    assert set(left.values()) <= {"cancelled"}
     said = caller.get(f"/v1/jobs/{job.id}/approvals").get_json()["approvals"]
     assert [(each["gate"], each["decision"], each["reviewer"], each["in_force"]) for each in said] == [
         ("script", "approve", "r_7", True),

@@ -17,12 +17,14 @@ from pipeline.graph import (
     each_scene,
     expand,
     find,
+    first,
     gate,
     gates,
     par,
     parts,
     prune,
     segment,
+    segment_of,
     seq,
     steps,
 )
@@ -76,6 +78,21 @@ def test_a_segment_ends_at_a_gate_and_at_scenes_that_are_not_known() -> None:
     assert segment(prune(ROUTE, {"a", "approve_a"})) == EMPTY
     known = expand(prune(ROUTE, {"a", "approve_a"}), 1)
     assert draw(segment(known)) == "(scene/1/b | scene/1/c) > scene/1/d > e"
+
+
+def test_of_two_fan_outs_in_a_row_each_is_a_segment_of_its_own() -> None:
+    whole = expand(seq(A, each_scene(B), each_scene(seq(C, D)), E), 2)
+    assert draw(segment(whole)) == draw(segment_of(whole, "scene/2/b")) == "a > (scene/1/b | scene/2/b)"
+    rest = "(scene/1/c > scene/1/d | scene/2/c > scene/2/d) > e"
+    assert draw(segment_of(whole, "scene/1/d")) == rest
+    assert segment_of(ROUTE, "nowhere") == EMPTY
+
+
+def test_a_route_begins_with_what_nothing_stands_before() -> None:
+    assert [step.key for step in first(expand(ROUTE, 2))] == ["a"]
+    assert [step.key for step in first(prune(expand(ROUTE, 2), {"a", "approve_a", "scene/1/b"}))] == [
+        "scene/1/c", "scene/2/b", "scene/2/c"
+    ]  # fmt: skip
 
 
 def test_gates_are_found_in_order() -> None:
