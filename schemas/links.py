@@ -28,7 +28,7 @@ class Links:
 
     def job(self, job_id: str) -> dict[str, str]:
         here = self.to(f"/v1/jobs/{job_id}")
-        calls = ("stages", "events", "timeline", "cancel", "retries", "approvals")
+        calls = ("stages", "events", "timeline", "cancel", "retries", "approvals", "explain")
         return {"self": here} | {name: f"{here}/{name}" for name in calls}
 
     def content(self, asset_id: str) -> str:

@@ -1,9 +1,10 @@
-"""Decisions and plans, as the public sees them."""
+"""Decisions, plans and explanations, as the public sees them."""
 
 from marshmallow import Schema, fields
 
+from pipeline.state import JobStatus
 from schemas.jobs import Cost, described
-from schemas.strict import Instant
+from schemas.strict import Choice, Instant
 
 
 class EstimateSchema(Schema):
@@ -42,3 +43,85 @@ class DecisionSchema(Schema):
 class DecisionList(Schema):
     job_id = fields.String(required=True)
     approvals = fields.List(fields.Nested(DecisionSchema), required=True)
+
+
+class AwaitedSchema(Schema):
+    """One thing that a job waits for."""
+
+    kind = fields.String(
+        required=True,
+        metadata=described(
+            "`worker`: a free one. `stage`: one that runs. `time`: another try. `provider`: it is at work. `slot`: our"
+            " places there are taken. `operator`: a paid call nobody knows the end of. `decision`: a gate. `move`: what"
+            " is next is just being sent.",
+            example="decision",
+        ),
+    )
+    stage = fields.String(required=True, allow_none=True)
+    gate = fields.String(required=True, allow_none=True)
+    digest = fields.String(required=True, allow_none=True, metadata=described("Of what the gate is about."))
+    since = Instant(required=True, allow_none=True)
+    until = Instant(
+        required=True,
+        allow_none=True,
+        metadata=described("When the lease, the pause or the time to decide ends; null: it has no such end."),
+    )
+    says = fields.String(required=True)
+
+
+class FailureSchema(Schema):
+    stage = fields.String(required=True, metadata={"example": "scene/2/speech"})
+    code = fields.String(required=True, allow_none=True)
+    message = fields.String(required=True, allow_none=True)
+    retryable = fields.Boolean(required=True)
+
+
+class ChangeSchema(Schema):
+    """Why a stage's output is out of date."""
+
+    input = fields.String(required=True, allow_none=True, metadata=described("The parameter.", example="backdrop"))
+    source = fields.String(
+        required=True,
+        allow_none=True,
+        data_key="from",
+        metadata=described("Where its value lies.", example="scene/2/background/image"),
+    )
+    was = fields.String(required=True, allow_none=True, metadata=described("Its digest when the output was made."))
+    now = fields.String(
+        required=True, allow_none=True, data_key="is", metadata=described("Its digest now; null: not known yet.")
+    )
+    reason = fields.String(
+        required=True,
+        metadata=described(
+            "`replaced`; `stale`, `missing`: the stage that makes it has to run itself; `version`: the stage works"
+            " otherwise than it did.",
+            example="replaced",
+        ),
+    )
+
+
+class OutOfDateSchema(Schema):
+    stage = fields.String(required=True, metadata={"example": "scene/2/lip_sync"})
+    because = fields.List(fields.Nested(ChangeSchema), required=True)
+
+
+class PossibleSchema(Schema):
+    """A call that the job's state allows."""
+
+    call = fields.String(required=True, metadata={"example": "POST /v1/jobs/job_01jd3v9k7m5q8r2t4w6x8y0z1a/retries"})
+    body = fields.Raw(
+        required=True, allow_none=True, metadata=described("To be sent as it is, with a key of yours.", type="object")
+    )
+    says = fields.String(required=True)
+
+
+class ExplanationSchema(Schema):
+    """Why a job is where it is, and what could be done."""
+
+    job_id = fields.String(required=True)
+    status = Choice([status.value for status in JobStatus], required=True)
+    summary = fields.String(required=True, metadata=described("For people."))
+    waits_for = fields.List(fields.Nested(AwaitedSchema), required=True)
+    failed = fields.List(fields.Nested(FailureSchema), required=True)
+    stale = fields.List(fields.Nested(OutOfDateSchema), required=True)
+    possible = fields.List(fields.Nested(PossibleSchema), required=True)

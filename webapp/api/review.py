@@ -1,4 +1,4 @@
-"""What people say of a job: decisions at its gates, and having stages run again."""
+"""What people say of a job: decisions at its gates, having stages run again; and what it has to say of itself."""
 
 import json
 from decimal import Decimal
@@ -8,7 +8,7 @@ from flask import jsonify, request
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
 
-from db import decisions, estimates, jobs, retries
+from db import decisions, estimates, explanation, jobs, retries
 from db.budgets import BudgetTooSmall
 from db.decisions import GateChanged, GateNotOpen, NotUnderReview
 from db.keys import Key
@@ -19,10 +19,12 @@ from pipeline.routes import plan
 from providers.catalogue import Catalogue
 from schemas import canonical
 from schemas.contracts import fit
+from schemas.explanation import Explanation
+from schemas.explanation import explain as explained
 from schemas.jobs import JobSchema
 from schemas.money import amount
 from schemas.problems import Flaw, PayloadInvalid
-from schemas.review import DecisionList, PlanSchema
+from schemas.review import DecisionList, ExplanationSchema, PlanSchema
 from tasks.quotes import quote
 from webapp.api.jobs import owned
 from webapp.door import client, door, in_transaction, in_turn
@@ -135,6 +137,21 @@ def retry(job_id: str) -> Any:
     except PlanChanged as error:
         says = "Since that plan was made, the job has changed: look at the new plan."
         raise StateClash(says, plan=_told(job_id, error.planned)) from None
+
+
+@blueprint.route("/<id:job_id>/explain")
+@blueprint.response(200, ExplanationSchema)
+def explain(job_id: str) -> Any:
+    """Explain why a job is where it is
+
+    What it waits for, what failed, what is out of date and since which change; and what could be done, as calls that
+    can be sent as they are.
+    """
+
+    def work(session: Session) -> Explanation:
+        return explained(explanation.facts(session, owned(session, job_id)))
+
+    return in_transaction(work)
 
 
 def _kept(session: Session, job_id: str) -> Job:
