@@ -1,6 +1,7 @@
 """How a job is shown: nothing out of the ordinary is hidden, and the order is the route's."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -36,9 +37,13 @@ STEPS = [
 
 
 def drawn(steps: list[dict[str, Any]], clock: Clock) -> list[str]:
+    return drawn_job(JOB, steps, clock)
+
+
+def drawn_job(job: dict[str, Any], steps: Sequence[dict[str, Any]] = (), clock: Clock | None = None) -> list[str]:
     console = Console(file=io.StringIO(), width=100)
     with console.capture() as capture:
-        console.print(draw(JOB, steps, clock))
+        console.print(draw(job, steps, clock or Clock()))
     return [line.strip() for line in capture.get().splitlines()]
 
 
@@ -113,6 +118,23 @@ def test_looking_whether_a_wait_is_over_is_no_news() -> None:
         "42%  speech waiting (waiting, for a person) A person decides.",
         "42%  speech succeeded 1.5 s",
     ]
+
+
+def test_what_a_person_gave_says_so_and_took_no_time() -> None:
+    script, _ = drawn([step("script", "succeeded", origin="human")], Clock())
+    assert script.split() == ["✓", "Script", "by", "a", "person"]
+
+
+def test_an_open_gate_is_told_once_each_time_it_opens_with_the_command_that_decides() -> None:
+    gate = {"name": "script", "round": 1, "items": [{"stage": "script"}], "opened_at": "1", "expires_at": None}
+    job = JOB | {"status": "awaiting_approval", "gate": gate | {"expired": False}}
+    assert drawn_job(job)[-2].startswith("likeness approve job_1 script [--decision revise")
+    console = Console(file=io.StringIO(), width=200)
+    with shown(console) as screen:
+        for opened in ("1", "1", "2"):
+            screen.update(job | {"gate": job["gate"] | {"opened_at": opened}}, [])
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("likeness approve job_1 script") == 2
 
 
 @pytest.mark.parametrize("status", [*MARKS, "unheard-of"])

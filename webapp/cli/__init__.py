@@ -6,11 +6,14 @@ from io import TextIOWrapper
 
 import click
 
+from webapp.cli.approve import approve
 from webapp.cli.clients import clients
 from webapp.cli.demo import demo
 from webapp.cli.doctor import doctor
+from webapp.cli.explain import explain
 from webapp.cli.forget import forget
 from webapp.cli.receive import receive
+from webapp.cli.retry import retry
 from webapp.cli.submit import submit
 from webapp.cli.watch import cancel, watch
 
@@ -38,5 +41,5 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without ✓ shows ?, and no traceback
 
 
-for command in (demo, submit, watch, cancel, forget, receive, clients, doctor):
+for command in (demo, submit, watch, approve, retry, explain, cancel, forget, receive, clients, doctor):
     main.add_command(command)

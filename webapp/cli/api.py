@@ -61,7 +61,7 @@ class Api:
         self._session.headers["User-Agent"] = "likeness-cli"
 
     def submit(self, call: str, payload: Any, key: str) -> tuple[dict[str, Any], bool]:
-        """Post a snapshot to `avatars`, `voices` or `outputs`; answers the job, and whether the key was used before."""
+        """Post to a call that makes or moves a job; answers the job, and whether the key was used before."""
         answer = self._ask("POST", f"/v1/{call}", json=payload, headers={"Idempotency-Key": key})
         return _object(answer), answer.headers.get("Idempotent-Replayed") == "true"
 
@@ -80,6 +80,23 @@ class Api:
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         return _object(self._ask("POST", f"/v1/jobs/{_part(job_id)}/cancel"))
+
+    def explain(self, job_id: str) -> dict[str, Any]:
+        return _object(self._ask("GET", f"/v1/jobs/{_part(job_id)}/explain"))
+
+    def approvals(self, job_id: str) -> list[dict[str, Any]]:
+        return self._listed(f"/v1/jobs/{_part(job_id)}/approvals", "approvals")
+
+    def decide(self, job_id: str, payload: Any, key: str) -> tuple[dict[str, Any], bool]:
+        return self.submit(f"jobs/{_part(job_id)}/approvals", payload, key)
+
+    def plan(self, job_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """What a retry would do; nothing changes."""
+        asked = {**payload, "dry_run": True}
+        return _object(self._ask("POST", f"/v1/jobs/{_part(job_id)}/retries", json=asked))
+
+    def retry(self, job_id: str, payload: Any, key: str) -> tuple[dict[str, Any], bool]:
+        return self.submit(f"jobs/{_part(job_id)}/retries", payload, key)
 
     def forget(self, identity: str) -> dict[str, Any]:
         collection = "voices" if identity.startswith("voc_") else "avatars"

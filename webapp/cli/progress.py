@@ -14,6 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from webapp.cli.gate import invitation
+
 Job = Mapping[str, Any]
 Steps = Sequence[Mapping[str, Any]]
 
@@ -51,6 +53,8 @@ class Clock:
     def seconds(self, step: Mapping[str, Any]) -> float | None:
         if step.get("why"):
             return None  # what is known is how long it last looked whether the wait is over
+        if step.get("origin") == "human":
+            return None  # nor is it known how long a person thought
         if step["status"] == "running":
             now = self._now()
             return now - self._began.setdefault((step["key"], step["attempts"]), now)
@@ -106,6 +110,7 @@ def draw(job: Job, steps: Steps, clock: Clock) -> RenderableType:
     bar.add_row(ProgressBar(1.0, done, width=BAR_WIDTH), f"{done:4.0%}", str(job["status"]))
     for parked in job.get("parked") or []:
         parts.append(Text(f"{parked['stage']}: {parked['why']}", MARKS["waiting"][1]))
+    parts += [Text(line, MARKS["waiting"][1]) for line in invitation(job)]
     return Padding(Group(*parts, bar), (0, 0, 0, 2))
 
 
@@ -151,6 +156,8 @@ def _aside(step: Mapping[str, Any]) -> Text:
     if awaits := step.get("awaits"):
         _, slot, provider = awaits.partition("slot:")
         said.append(f"for a place at {provider}" if slot else AWAITS.get(awaits, awaits))
+    if step.get("origin") == "human":
+        said.append("by a person")
     if int(step.get("attempts") or 0) > 1:
         said.append(f"attempt {step['attempts']}")
     if step["status"] in ("failed", "waiting") and isinstance(step.get("error"), dict):
@@ -174,6 +181,7 @@ class Lines:
         self._told: dict[str, tuple[str, int, str | None]] = {}
         self._status: str | None = None
         self._noted = ""
+        self._gate: str | None = None
 
     def update(self, job: Job, steps: Steps) -> None:
         progress = f"{float(job.get('progress') or 0.0):4.0%}"
@@ -195,11 +203,21 @@ class Lines:
             self._line(f"{progress}  {step['key']} {step['status']}{took}{extra}{why}")
         if ended:
             self._tell_status(job, progress)
+        self._tell_gate(job)
 
     def _tell_status(self, job: Job, progress: str) -> None:
         if job["status"] != self._status:
             self._status = job["status"]
             self._line(f"{progress}  job {self._status}")
+
+    def _tell_gate(self, job: Job) -> None:
+        """Once for each time that it is opened."""
+        lines = invitation(job)
+        opened = job["gate"]["opened_at"] if lines else None
+        if opened is not None and opened != self._gate:
+            for line in lines:
+                self._line(line)
+        self._gate = opened
 
     def note(self, text: str) -> None:
         if text != self._noted:  # once for each time that it happens

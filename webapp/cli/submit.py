@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def output(
     """Make a video in which an avatar speaks. What is left out, the service decides."""
     if (text is None) == (brief is None):
         raise click.UsageError("Give either --text or --brief.")
-    script = {"text": _read(text), "brief": _read(brief), "duration_s": duration, "tone": tone}
+    script = {"text": text_of(text), "brief": text_of(brief), "duration_s": duration, "tone": tone}
     width, height = _size(size)
     payload: dict[str, Any] = {
         "contract": "output.generate/1",
@@ -143,13 +144,20 @@ def kind_of(payload: Any) -> str:
 
 
 def _submit(api: Api, kind: str, payload: Any, key: str | None, watch: bool, as_json: bool) -> None:
+    send(api, lambda used: api.submit(CALLS[kind], payload, used), key, watch, as_json)
+
+
+def send(
+    api: Api, call: Callable[[str], tuple[dict[str, Any], bool]], key: str | None, watch: bool, as_json: bool
+) -> None:
+    """Make the call under the key, or a new one; show the job, and follow it if that is wanted."""
     if key is None:
         key = f"cli-{uuid.uuid4()}"
-        # before the call: if its answer is lost, the same key asks again without a second job
+        # before the call: if its answer is lost, the same key asks again and nothing happens twice
         click.echo(f"Idempotency-Key: {key}", err=True)
-    job, replayed = api.submit(CALLS[kind], payload, key)
+    job, replayed = call(key)
     said = f"{job['id']} {job['kind']} {job['route']} {job['status']}"
-    click.echo(show(job) if as_json else said + (" (same key: the earlier job)" if replayed else ""))
+    click.echo(show(job) if as_json else said + (" (this was asked before)" if replayed else ""))
     if watch:
         raise SystemExit(report(api, job["id"], Console(stderr=as_json)))
 
@@ -161,7 +169,8 @@ def _uploaded(api: Api, photo: Path) -> str:
         raise click.ClickException(f"{photo} cannot be read: {error.strerror}") from error
 
 
-def _read(text: str | None) -> str | None:
+def text_of(text: str | None) -> str | None:
+    """What an option says, or what is in the file that it names after an @."""
     if text is None or not text.startswith("@"):
         return text
     try:

@@ -29,7 +29,8 @@ PATIENCE_S = 60.0  # a restart of the service, or of its database, takes less
 def watch(api: Api, job_id: str, into: Path | None) -> None:
     """Follow a job, stage by stage, to its end.
 
-    Exits 0 when it is completed, 1 when it failed or was cancelled.
+    Exits 0 when it is completed, 1 when it failed or was cancelled. Where a person has to decide it says how, and
+    waits.
     """
     raise SystemExit(report(api, job_id, Console(), into))
 
@@ -88,16 +89,18 @@ def told(job: Mapping[str, Any]) -> list[str]:
     name = escape(str(job["id"]))
     if job["status"] == "completed":
         made = (f"  {key}: {escape(value)}" for key, value in _results(job.get("result") or {}))
-        return [f"{name} [green]completed[/]", *made]
+        stale = (job.get("stages") or {}).get("stale") or []
+        old = [f"  [yellow]out of date: {escape(', '.join(stale))}: `likeness retry {name}`[/]"] if stale else []
+        return [f"{name} [green]completed[/]", *made, *old]
     lines = [f"{name} [red]{escape(str(job['status']))}[/]"]
     error = job.get("error")
     if isinstance(error, dict):
         stage, message, code = (escape(str(error.get(name))) for name in ("stage", "message", "code"))
-        lines += [f"  {stage}: {message} [dim]({code})[/]", f"  [yellow]{escape(remedy(error))}[/]"]
+        lines += [f"  {stage}: {message} [dim]({code})[/]", f"  [yellow]{escape(remedy(str(job['id']), error))}[/]"]
     return lines
 
 
-def remedy(error: Mapping[str, Any]) -> str:
+def remedy(job_id: str, error: Mapping[str, Any]) -> str:
     """What the caller can do; the message itself says what is wrong."""
     code = error.get("code")
     if code == "provider_missing":
@@ -105,8 +108,11 @@ def remedy(error: Mapping[str, Any]) -> str:
     if code in ("internal_error", "asset_damaged", "out_of_memory"):
         return "This is for the operator: the service's log has more under the job's id."
     if error.get("retryable"):
-        return f"Tried {error.get('attempts', 'several')} times. It may succeed later: submit it again with a new key."
-    return "The same request will fail again: change what was sent, and submit it with a new key."
+        return f"Tried {error.get('attempts', 'several')} times. It may succeed later: `likeness retry {job_id}`."
+    return (
+        f"The same will fail again: change what was sent, and submit it with a new key; or see `likeness explain"
+        f" {job_id}`, which says what can be said anew."
+    )
 
 
 def _results(result: Mapping[str, Any]) -> list[tuple[str, str]]:
