@@ -212,6 +212,20 @@ class VirtualHosts:
         self._used.remove(name)
         self._drop([name])
 
+    def messages(self, url: str) -> int:
+        """In all queues of this virtual host, those that somebody is at work on included."""
+        return sum(map(int, self._listed(url, "list_queues", "messages")))
+
+    def connections(self, url: str) -> int:
+        """To this virtual host."""
+        vhost = unquote(urlsplit(url).path[1:])
+        return self._broker.ctl("list_connections", "--quiet", "--no-table-headers", "vhost").split().count(vhost)
+
+    def _listed(self, url: str, *what: str) -> list[str]:
+        command, *columns = what
+        vhost = unquote(urlsplit(url).path[1:])
+        return self._broker.ctl(command, "--quiet", "--no-table-headers", "--vhost", vhost, *columns).split()
+
     def close(self) -> None:
         self._drop([*self._used, *self._unused])
 
