@@ -100,6 +100,9 @@ MENTIONING = text(
     ) AS unfinished
     WHERE EXISTS (
         SELECT FROM regexp_matches(request::text, '(?\\:ast|voc)_[0-9a-z]+', 'g') AS found WHERE found[1] = ANY(:named)
+    ) OR EXISTS (
+        SELECT FROM records, regexp_matches(output::text, 'ast_[0-9a-z]+', 'g') AS found
+        WHERE records.job_id = unfinished.id AND origin = 'human' AND found[1] = ANY(:named)
     )
     """
 )

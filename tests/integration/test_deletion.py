@@ -291,6 +291,20 @@ def test_an_asset_of_it_that_another_job_names_is_not_taken_from_that_job(worksh
     assert delete(api, avatar).status_code == 200
 
 
+def test_an_asset_of_it_that_a_reviewer_chose_for_another_job_is_not_taken_from_that_job(
+    workshop: Workshop, api: Api
+) -> None:
+    doomed, other = (person(workshop, workshop.upload(api.product)) for _ in range(2))
+    behind = film(workshop, doomed).result["scenes"][0]["background"]["id"]  # type: ignore[index]
+    asked = payload("output.generate/1", avatar_id=other, script={"text": "One."}, review={"gates": ["background"]})
+    job = workshop.run(workshop.submit(api.product, "outputs", asked))
+    chosen = {"assets": {"scene/1/background": behind}}
+    said = {"contract": "job.approve/1", "gate": "background", "decision": "approve", "edits": chosen}
+    assert api.product.post(f"/v1/jobs/{job.id}/approvals", said).status_code == 202
+    answer = delete(api, doomed)
+    assert (answer.status_code, [use["job_id"] for use in answer.get_json()["jobs"]]) == (409, [job.id])
+
+
 def test_a_call_that_nobody_knows_about_can_only_be_dropped(workshop: Workshop, api: Api) -> None:
     avatar = person(workshop)
     call = factories.CallFactory.build(job_id=creation(api, avatar), status="uncertain", request={"text": "Marzipan"})
