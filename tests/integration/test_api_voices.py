@@ -20,8 +20,8 @@ from providers.local.sound import RATE, decode
 from providers.local.traits import Measured, measure
 from providers.storage import Storage
 from schemas import records as codec
+from schemas.inputs import load
 from schemas.links import Links
-from tasks.attempt import _input
 from tasks.house import House
 from tasks.tools import Toolbox
 from tests import factories, inline
@@ -68,7 +68,7 @@ def perform(house: House, held: Claim) -> None:
     toolbox, stage = Toolbox(house, held), held.step.stage
     outcome: Outcome
     try:
-        inputs = {read.name: _input(read, held.inputs[read.name]) for read in stage.reads}
+        inputs = load(stage, held.inputs)
         outcome = Done(stage.run(**inputs, **toolbox.tools()))
     except StageError as error:
         outcome = judge(error, tried=stage.tries, tries=stage.tries)

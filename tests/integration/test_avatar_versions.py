@@ -1,9 +1,7 @@
 """An avatar whose job makes its pictures or its voice anew: what its versions show, and which one a video has."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from alembic import command
 from sqlalchemy import text
 
@@ -11,17 +9,10 @@ from db.database import Database
 from db.models import Job
 from db.schema import config
 from tests import factories
-from tests.api import Api, payload, serve
+from tests.api import Api, payload
 from tests.workshop import Workshop
 
 SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt "
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
 
 
 def avatar_with_voice(workshop: Workshop) -> str:

@@ -11,18 +11,11 @@ import pytest
 import structlog
 
 from db.models import Job
-from tests.api import Caller, listening, payload, serve
+from tests.api import Caller, listening, payload
 from tests.command import LIKENESS, run
 from tests.workshop import Workshop
 
 LINES = "One.\nTwo."
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
 
 
 @pytest.fixture
@@ -31,16 +24,6 @@ def url(workshop: Workshop) -> Iterator[str]:
     with listening(workshop.api.app) as found:
         yield found
     structlog.reset_defaults()
-
-
-@pytest.fixture
-def caller(workshop: Workshop) -> Caller:
-    return workshop.api.product
-
-
-@pytest.fixture
-def avatar(workshop: Workshop, caller: Caller) -> str:
-    return workshop.avatar(caller, workshop.upload(caller))
 
 
 @pytest.fixture

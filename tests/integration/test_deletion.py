@@ -1,7 +1,6 @@
 """A person is deleted: what must be gone, what must stay, and what nobody may lose meanwhile."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from providers.storage import Storage
 from tasks import removing
 from tasks.store import StepAssets, holder
 from tests import factories
-from tests.api import Api, code, payload, picture, serve
+from tests.api import Api, code, payload, picture
 from tests.processes import eventually
 from tests.workshop import Workshop
 from webapp.door import NAME
@@ -31,13 +30,6 @@ NAME_OF = "Zerlina Quast"
 CONSENT = {"statement": "Zerlina agreed in writing.", "subject": "Z. Quast", "granted_at": "2026-11-01T09:00:00Z"}
 WORDS = "Marzipan is what I sell.\nCome to Nougatstrasse."
 PRIVATE = ("Zerlina", "Quast", "Marzipan", "Nougat", "bakery", "crm-4711")
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A voice is deleted by itself: what goes, what stays, and who keeps it from going."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +14,7 @@ from pipeline.state import FINAL, JobStatus
 from tasks.attempt import attempt
 from tasks.watch import Watched
 from tests import factories, inline
-from tests.api import Api, code, payload, serve
+from tests.api import Api, code, payload
 from tests.processes import eventually
 from tests.workshop import Workshop
 
@@ -23,13 +22,6 @@ NAME_OF = "Zerlina Quast"
 CONSENT = {"statement": "Zerlina agreed in writing.", "subject": "Z. Quast", "granted_at": "2026-11-01T09:00:00Z"}
 PRIVATE = ("Zerlina", "Quast", "crm-4711")
 HEAD = b"RIFF\x24\x00\x00\x00WAVEfmt "
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
 
 
 @pytest.fixture

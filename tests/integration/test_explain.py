@@ -1,30 +1,11 @@
 """Why a job is where it is: asked through the API, of real records; and what it offers is taken as it stands."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
-from tests.api import Caller, payload, serve
+from tests.api import Caller, payload
 from tests.workshop import Workshop
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
-
-
-@pytest.fixture
-def caller(workshop: Workshop) -> Caller:
-    return workshop.api.product
-
-
-@pytest.fixture
-def avatar(workshop: Workshop, caller: Caller) -> str:
-    return workshop.avatar(caller, workshop.upload(caller))
 
 
 def explained(caller: Caller, job_id: str) -> dict[str, Any]:

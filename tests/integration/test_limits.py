@@ -1,6 +1,5 @@
 """How long the machine may have a job: through the API, on real records."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,28 +12,11 @@ from db.models import Job
 from tasks.attempt import attempt
 from tasks.watch import Watched
 from tests import inline
-from tests.api import Caller, flaws, payload, serve
+from tests.api import Caller, flaws, payload
 from tests.workshop import Workshop
 
 LINES = "One.\nTwo.\nThree."
 OVER = text("UPDATE jobs SET deadline_at = now() - interval '1 second' WHERE id = :job")
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
-
-
-@pytest.fixture
-def caller(workshop: Workshop) -> Caller:
-    return workshop.api.product
-
-
-@pytest.fixture
-def avatar(workshop: Workshop, caller: Caller) -> str:
-    return workshop.avatar(caller, workshop.upload(caller))
 
 
 def submit(workshop: Workshop, avatar_id: str, **changes: Any) -> str:

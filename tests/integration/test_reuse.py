@@ -13,7 +13,7 @@ from db.models import Job
 from pipeline.ports import CAPABILITIES
 from pipeline.state import FINAL
 from tests import factories, inline
-from tests.api import Caller, payload, serve
+from tests.api import Caller, payload
 from tests.conftest import Servers
 from tests.fleet import Fleet, fleet
 from tests.processes import eventually
@@ -22,23 +22,6 @@ from tests.workshop import Workshop
 SIX = ["One is said.", "Two is said.", "Three is said.", "Four is said.", "Five is said.", "Six is said."]
 ALWAYS = {"load_identity", "script", "storyboard", "enhance", "publish"}
 GIVEN = {"script", "storyboard"}
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
-
-
-@pytest.fixture
-def caller(workshop: Workshop) -> Caller:
-    return workshop.api.product
-
-
-@pytest.fixture
-def avatar(workshop: Workshop, caller: Caller) -> str:
-    return workshop.avatar(caller, workshop.upload(caller))
 
 
 def stages(caller: Caller, job: Job) -> dict[str, dict[str, Any]]:

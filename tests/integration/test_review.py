@@ -1,32 +1,14 @@
 """Gates, decisions and retries: what runs, what does not, and what is kept; through the API, on real records."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from db.models import Job
-from tests.api import Caller, code, flaws, payload, serve
+from tests.api import Caller, code, flaws, payload
 from tests.workshop import Workshop
 
 LINES = "One.\nTwo.\nThree."
-
-
-@pytest.fixture
-def workshop(database_url: str, storage_url: str) -> Iterator[Workshop]:
-    api = serve(database_url, storage_url)
-    yield Workshop.of(api)
-    api.database.dispose()
-
-
-@pytest.fixture
-def caller(workshop: Workshop) -> Caller:
-    return workshop.api.product
-
-
-@pytest.fixture
-def avatar(workshop: Workshop, caller: Caller) -> str:
-    return workshop.avatar(caller, workshop.upload(caller))
 
 
 def gated(workshop: Workshop, avatar_id: str, *gates: str, **changes: Any) -> Job:
