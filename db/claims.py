@@ -1,6 +1,6 @@
 """Claiming a step: the right to attempt it, for as long as the lease is held."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -107,6 +107,12 @@ GIVE_BACK = text(
     WHERE job_id = :job AND step = :step AND attempt = :attempt AND status = 'running'
     """
 )
+
+
+LET_GO = """
+    UPDATE records SET status = 'pending', attempt = attempt - 1, owner = NULL, lease_until = NULL
+    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running' AND owner = %(holder)s
+"""
 
 
 class Verdict(Enum):
@@ -267,6 +273,15 @@ def give_back(session: Session, held: Claim) -> None:
     """Let the lease end now: nobody works under it any more. The sweeper brings the step back if no message does."""
     soon(session, held.job_id)
     session.execute(GIVE_BACK, {"job": held.job_id, "step": held.step.key, "attempt": held.attempt})
+
+
+def let_go(connection: Connection, held: Sequence[Claim], *, holder: str) -> None:
+    """Claims of one job under which nothing was begun: as if they had never been. May be run twice."""
+    with turn(connection, held[0].job_id) as job:
+        if job is not None:
+            for each in held:
+                told = {"job": job.id, "step": each.step.key, "attempt": each.attempt, "holder": holder}
+                job.later(LET_GO, told)
 
 
 def abandon(session: Session, *, limit: int = 200) -> int:

@@ -107,12 +107,12 @@ class Plan:
     @cached_property
     def origins(self) -> dict[str, dict[str, Source]]:
         """By step key and parameter: where the value lies."""
-        return {key: origins(self.tree, step, given=self.given) for key, step in self.steps.items()}
+        return origins(self.tree, self.steps.values(), given=self.given)
 
     @cached_property
     def predecessors(self) -> dict[str, frozenset[str]]:
         """By step key: whose outputs it reads."""
-        return {key: predecessors(self.tree, step, given=self.given) for key, step in self.steps.items()}
+        return {key: predecessors(sources) for key, sources in self.origins.items()}
 
     @cached_property
     def storyboard(self) -> str | None:

@@ -5,7 +5,9 @@ from the snapshot, or from its scene in the storyboard. Of snapshot and scene th
 so that a step depends on no more than it uses.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pipeline.graph import EachScene, Gate, Node, Par, Seq, Step, gates, steps
@@ -29,15 +31,22 @@ class Origin:
 Source = Origin | tuple[Origin, ...] | None
 
 
-def origins(route: Node, step: Step, *, given: type) -> dict[str, Source]:
-    """By parameter: where its value is, all scenes' values in order, or None for what this route does not make."""
-    return {read.name: _origin(route, step, read, given) for read in step.stage.reads}
+def origins(route: Node, wanted: Iterable[Step], *, given: type) -> dict[str, dict[str, Source]]:
+    """By step key and parameter: where its value is; all scenes' in order; None for what this route does not make."""
+    makers: dict[type, list[Step]] = {}
+    for step in steps(route):
+        makers.setdefault(step.stage.makes, []).append(step)
+    board = scene_source(route)
+    return {
+        step.key: {read.name: _origin(makers.get(read.type, ()), board, step, read, given) for read in step.stage.reads}
+        for step in wanted
+    }
 
 
-def predecessors(route: Node, step: Step, *, given: type) -> frozenset[str]:
-    """The keys of the steps whose outputs this step reads."""
+def predecessors(sources: Mapping[str, Source]) -> frozenset[str]:
+    """The keys of the steps whose outputs are read."""
     found: set[str] = set()
-    for source in origins(route, step, given=given).values():
+    for source in sources.values():
         every = source if isinstance(source, tuple) else (source,) if source else ()
         found.update(origin.step for origin in every if origin.step is not None)
     return frozenset(found)
@@ -47,8 +56,9 @@ def onward(route: Node, key: str, *, given: type) -> frozenset[str]:
     """The step and all that consumes what it made, gates included, however far down."""
     touched = {key}
     names = {key.rpartition("/")[2]}
+    sources = origins(route, steps(route), given=given)
     for step in steps(route):
-        if predecessors(route, step, given=given) & touched:
+        if predecessors(sources[step.key]) & touched:
             touched.add(step.key)
             names.add(step.stage.name)
     return frozenset(touched | {gate.key for gate in gates(route) if gate.judges.name in names})
@@ -67,6 +77,7 @@ def check(route: Node, *, given: type) -> None:
         raise RouteInvalid(f"stands twice in one route: {', '.join(sorted(twice))}")
 
 
+@cache
 def parts_of(kind: type) -> dict[type, tuple[str, ...]]:
     """What can be read of a dataclass: itself and its dataclass fields, with the way to each."""
     found: dict[type, tuple[str, ...]] = {kind: ()}
@@ -80,18 +91,16 @@ def parts_of(kind: type) -> dict[type, tuple[str, ...]]:
     return found
 
 
-def _origin(route: Node, step: Step, read: Read, given: type) -> Source:
-    makers = [other for other in steps(route) if other.stage.makes is read.type]
+def _origin(makers: Sequence[Step], board: Step | None, step: Step, read: Read, given: type) -> Source:
     if read.many:
         return tuple(Origin(maker.key) for maker in makers)
     for maker in makers:
         if maker.scene in (step.scene, None):
             return Origin(maker.key)
-    source = scene_source(route)
-    if source is not None and step.scene is not None and (scene := _scene_type(source.stage.makes)):
+    if board is not None and step.scene is not None and (scene := _scene_type(board.stage.makes)):
         ways = parts_of(scene)
         if read.type in ways:
-            return Origin(source.key, ("scenes", step.scene - 1, *ways[read.type]))
+            return Origin(board.key, ("scenes", step.scene - 1, *ways[read.type]))
     ways = parts_of(given)
     if read.type in ways:
         return Origin(SNAPSHOT, ways[read.type])
@@ -104,6 +113,7 @@ def _fans_out(node: Node | None) -> bool:
     return isinstance(node, Par | EachScene)
 
 
+@cache
 def _scene_type(made: type) -> type | None:
     """The type of a storyboard's scenes; None for what is no storyboard."""
     hint: Any = get_type_hints(made).get("scenes") if is_dataclass(made) else None

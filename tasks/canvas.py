@@ -7,7 +7,9 @@ from db.jobs import Launch
 from pipeline.graph import Node, Par, Seq, Step
 from pipeline.stage import Stage
 
-LIGHT_SLACK_S = 120  # one message may carry several light steps after its first
+# One message may carry several light steps after its first, the longest of which may take five minutes. Each step's own
+# limit is kept by the watch.
+LIGHT_SLACK_S = 360
 KILL_SLACK_S = 60
 
 

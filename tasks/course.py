@@ -6,7 +6,7 @@ A worker that goes on with the next step itself takes it out of here, so that Ce
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import monotonic
 from typing import Any, Self
 
 from celery import Celery
@@ -16,7 +16,6 @@ from celery.canvas import Signature, _chain, group
 from tasks import stencils
 
 ADVANCE = "advance"
-CROWDED_S = 0.2  # a message that lay in the queue for so long shows that every worker has its hands full
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,9 @@ class Place:
         return cls(message["task_id"], list(message.get("chain") or ()), message.get("chord"))
 
 
+NOWHERE = Place("", [], None)  # what is in hand is followed by what its tree says
+
+
 class Course:
     """The course of one message."""
 
@@ -55,15 +57,8 @@ class Course:
         self._app: Celery = task.app
         self._request = task.request
         self._start = monotonic()
-        sent = (task.request.headers or {}).get(stencils.SENT)
-        self.crowded = sent is not None and time() - sent > CROWDED_S
         self.redelivered = bool((task.request.delivery_info or {}).get("redelivered"))
         self.place = Place(task.request.id, list(task.request.chain or ()), task.request.chord)
-
-    @property
-    def ends(self) -> bool:
-        """Whether the step under way is the last of its branch, or of all."""
-        return not self.place.chain
 
     @property
     def seconds_left(self) -> float:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -19,6 +20,7 @@ class Body:
     """A stage's body while it runs in the main thread: `sections` of it that must not be interrupted are open."""
 
     def __init__(self) -> None:
+        self.begun = monotonic()
         self.sections = 0
         self.late = False
         self._open = True

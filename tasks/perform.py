@@ -1,38 +1,44 @@
 """How a worker serves one message: claim, attempt, record, and on to the next light step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
-from celery import signals
+from celery import signals, uuid
 from celery.app.task import Task
 from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 from kombu.utils.functional import LRUCache
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from db import claims, jobs, records
 from db.claims import Claim, Hold, Message, Verdict
 from db.database import DatabaseAway
-from db.jobs import Move
-from db.turns import Turn, turn
+from db.jobs import Launch, Move
+from db.turns import Seen, Turn, turn
 from pipeline.failpoints import failpoint
-from pipeline.outcome import Again, Done, Failed, Wait
-from pipeline.routes import STAGES
+from pipeline.graph import EMPTY, Node, Step, first, prune, without
+from pipeline.outcome import Again, Cancelled, Done, Failed, Wait
+from pipeline.routes import STAGES, Plan
 from pipeline.stage import Stage
+from pipeline.state import StepStatus
 from tasks import canvas, stencils
 from tasks.attempt import Attempted, LeaseLost, attempt, crashed
-from tasks.course import Course, Next, Place
+from tasks.course import NOWHERE, Course, Next, Place
+from tasks.hand import MOST, Hand, paces
 from tasks.house import House, house
 from tasks.launching import announce, launch, send
 from tasks.posting import posted
 from tasks.sightings import Sightings
-from tasks.watch import watch
+from tasks.watch import Watched, watch
 
 T = TypeVar("T")
 
@@ -76,20 +82,13 @@ def served(task: Task, **_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """The job has advanced: what is to be sent, and what was claimed at once instead."""
+    """What is to be sent now, and what was claimed at once instead: the step of a message, or a hand."""
 
     move: Move
     messages: list[dict[str, Any]] = field(default_factory=list)
     entered: dict[str, Any] = field(default_factory=dict)
     claim: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """A step of another branch, whose message was kept back."""
-
-    message: dict[str, Any]
-    claim: Claim | Verdict
+    hand: Hand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class _Written:
 
     in_force: bool
     follow: Next | None = None
-    then: Claim | Verdict | _Moved | _Beside | None = None
+    then: Claim | Verdict | _Moved | None = None
     overtaken: bool = False
 
 
@@ -111,13 +110,13 @@ class _Run:
         self.job_id = job_id
         self.number = number
         self.step = ""
+        self.owner: str = task.request.id
         self.course = Course(task)
         self.delivery = uuid4().hex[:8]
         self.sightings = Sightings(task)
         self.told: str | None = None
         self.moved = _Moved(Move())
-        self.held: Claim | None = None
-        self.kept: list[dict[str, Any]] = []
+        self.held: Sequence[Claim] = ()
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
@@ -125,12 +124,6 @@ class _Run:
         with posted():
             try:
                 self._serve(self._claim(self._message(step, self.course.place, self.number)))
-                self._let_go()
-            except (DatabaseAway, OperationalError, MemoryError):
-                raise  # the message comes again, and with it what was kept back
-            except Exception:
-                self._let_go()
-                raise
             except SystemExit:
                 self._give_back(self.held)  # this process is told to stop
                 raise
@@ -138,12 +131,14 @@ class _Run:
                 if self.told is not None:
                     announce(self.told, self.job_id)
 
-    def _serve(self, held: Claim | Verdict | None) -> None:
+    def _serve(self, held: Claim | Verdict | Hand | None) -> None:
         while held is not None:
             if held is Verdict.SATISFIED:
                 held = self._follow()
             elif isinstance(held, Claim):
                 held = self._work(held)
+            elif isinstance(held, Hand):
+                held = self._play(held)
             elif held is Verdict.POISON:
                 log.error("message is poison", job=self.job_id)
                 raise Reject(held.value, requeue=False)
@@ -171,42 +166,52 @@ class _Run:
             self.house.database.in_turn(lambda connection: claims.stumble(connection, message))
             raise
 
-    def _work(self, held: Claim) -> Claim | Verdict | None:
+    def _work(self, held: Claim) -> Claim | Verdict | Hand | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        self.held = held
+        self.held = (held,)
         _plans[held.job_id] = held.plan
         tried, written = self._attempt(held)
-        log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         if not written.in_force:
             raise Ignore("a later attempt has the step")
-        if written.overtaken:
-            launch(self.job_id)  # the launch in force found us at work, and left what follows to us
-            raise Ignore("another launch is in force")
-        if isinstance(tried.outcome, Failed):
-            raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
+        self._judge([tried], written)
         if not isinstance(tried.outcome, Done):
             raise Ignore("the step does not go on for now")
         return self._enter(written.follow, written.then)
 
+    def _judge(self, tries: Sequence[Attempted], written: _Written) -> None:
+        """Whether it goes on."""
+        if written.overtaken:
+            launch(self.job_id)  # the launch in force found us at work, and left what follows to us
+            raise Ignore("another launch is in force")
+        for tried in tries:
+            if isinstance(tried.outcome, Failed):
+                raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
+
     def _attempt(self, held: Claim) -> tuple[Attempted, _Written]:
-        self.told = held.client
-        self.sightings.start(self.course.place.owner, held)
-        with watch().over(held) as watched:
+        with watch().over(held) as (watched,):
             if held.recovered:
                 failpoint("in_recovery")
             try:
-                tried = attempt(self.house, held, watched)
+                tried = self._try(held, watched, self.course.place.owner)
             except LeaseLost:
                 raise Ignore("somebody else has the step") from None
-            self.sightings.end(self.course.place.owner, tried.outcome)
             follow = self._light() if isinstance(tried.outcome, Done) else None
             failpoint("before_record")
             written = self._write(held, tried, follow)
-            self.held = _claimed(written.then)
+            self.held = _held(written.then)
             failpoint("after_record")
         return tried, written
 
-    def _write(self, held: Claim, tried: Attempted, follow: Next | None) -> _Written:
+    def _try(self, held: Claim, watched: Watched, task_id: str) -> Attempted:
+        self.told = held.client
+        self.sightings.start(task_id, held)
+        begun = monotonic()
+        tried = attempt(self.house, held, watched)
+        paces().note(held.step.stage, monotonic() - begun)
+        self.sightings.end(task_id, tried.outcome)
+        return tried
+
+    def _write(self, held: Claim, tried: Attempted, follow: Next | None, *, tree: Node | None = None) -> _Written:
         """Record the outcome, and claim what follows.
 
         Where it cannot be written with what follows, it is written alone (Celery sends the rest), or else as a crash.
@@ -214,44 +219,114 @@ class _Run:
         broken = replace(tried, outcome=crashed(held), made=[])
         for outcome, claimed in ((tried, follow), (tried, None)):
             try:
-                return self.house.database.in_turn(partial(self._record, held, outcome, claimed))
+                return self.house.database.in_turn(partial(self._record, held, outcome, claimed, tree))
             except DatabaseAway:
                 raise
             except Exception as error:
                 # the error's text may quote what was to be written, so the log has its name alone
                 log.error("step not recorded", job=held.job_id, step=held.step.key, error=type(error).__name__)
-        self.house.database.in_turn(partial(self._record, held, broken, None))
+        self.house.database.in_turn(partial(self._record, held, broken, None, tree))
         raise Ignore("the step's outcome could not be written")
 
-    def _record(self, held: Claim, tried: Attempted, follow: Next | None, connection: Connection) -> _Written:
-        waits = isinstance(tried.outcome, Again | Wait)
-        keep = self._message(held.step.key, self.course.place, self.number).keep() if waits else None
+    def _record(
+        self, held: Claim, tried: Attempted, follow: Next | None, tree: Node | None, connection: Connection
+    ) -> _Written:
         entered = follow.step if follow else None
         with turn(connection, self.job_id, held.step.key, entered=entered, made=held.plan) as job:
             if job is None:
                 return _Written(in_force=False)
-            in_force = records.write(
-                job,
-                held,
-                tried.outcome,
-                made_assets=tried.made,
-                provider=tried.provider,
-                passed_over=tried.passed_over,
-                message=keep,
-            )
-            overtaken = job.active and job.launch != self.number and not self._launched(job)
-            then = self._next(job, follow) if in_force and isinstance(tried.outcome, Done) else None
-            return _Written(in_force, follow, then, overtaken)
+            in_force = self._note(job, held, tried, tree)
+            then = self._onward(job, follow) if in_force and follow and isinstance(tried.outcome, Done) else None
+            return _Written(in_force, follow, then, self._overtaken(job))
 
-    def _follow(self) -> Claim | Verdict | None:
+    def _note(self, job: Turn, held: Claim, tried: Attempted, tree: Node | None) -> bool:
+        """Whether the attempt was in force. `tree`: of the hand that it was a part of."""
+        in_force = records.write(
+            job,
+            held,
+            tried.outcome,
+            made_assets=tried.made,
+            provider=tried.provider,
+            passed_over=tried.passed_over,
+            message=self._keep(held, tree) if isinstance(tried.outcome, Again | Wait) else None,
+        )
+        log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
+        return in_force
+
+    def _keep(self, held: Claim, tree: Node | None) -> Mapping[str, Any]:
+        """The message that brings a waiting step back, with what follows it."""
+        place = self.course.place
+        if tree is not None:
+            messages = stencils.messages(Launch(self.job_id, self.number, self.lane, tree))
+            place = next(Place.of(message) for message in messages if message["args"][1] == held.step.key)
+        return self._message(held.step.key, place, self.number).keep()
+
+    def _overtaken(self, job: Turn) -> bool:
+        return job.active and job.launch != self.number and not self._launched(job)
+
+    def _play(self, hand: Hand) -> Claim | Verdict | Hand | None:
+        """Do what is in hand, record all of it, and take what follows in the same transaction."""
+        self.held = hand.held
+        with watch().over(*hand.held, hand=hand) as watched:
+            done = list(self._tries(hand, {each.held.step.key: each for each in watched}))
+            failpoint("before_record")
+            written = self._write_hand(hand, done)
+            self.held = _held(written.then)
+            failpoint("after_record")
+        self._judge([tried for _, tried in done], written)
+        return self._enter(None, written.then)
+
+    def _tries(self, hand: Hand, watched: Mapping[str, Watched]) -> Iterator[tuple[Claim, Attempted]]:
+        for held in hand:
+            if watched[held.step.key].hold is Hold.ENDED:
+                yield held, Attempted(Cancelled(), [], None, [])
+                continue
+            with suppress(LeaseLost):
+                yield held, self._try(held, watched[held.step.key], uuid())
+            failpoint("in_hand")
+
+    def _write_hand(self, hand: Hand, done: Sequence[tuple[Claim, Attempted]]) -> _Written:
+        """Record the outcomes together; where that cannot be, each alone."""
+        try:
+            return self.house.database.in_turn(partial(self._record_hand, hand, done))
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            log.error("hand not recorded", job=self.job_id, error=type(error).__name__)
+        for held, tried in done:
+            with suppress(Ignore):
+                self._write(held, tried, None, tree=hand.tree)
+        launch(self.job_id)
+        raise Ignore("the outcomes could not be written together")
+
+    def _record_hand(self, hand: Hand, done: Sequence[tuple[Claim, Attempted]], connection: Connection) -> _Written:
+        keys = [held.step.key for held, _ in done]
+        plan = hand.held[0].plan
+        sought = _sought(plan, self._quick(prune(hand.tree, keys)))
+        with turn(connection, self.job_id, *keys, *sought) as job:
+            if job is None:
+                return _Written(in_force=False)
+            satisfied = {
+                held.step.key
+                for held, tried in done
+                if self._note(job, held, tried, hand.tree) and isinstance(tried.outcome, Done)
+            }
+            others = {held.step.key for held in hand.held} - satisfied
+            # first what others go on with, for what joins it with ours is left then
+            left = prune(without(hand.tree, others), satisfied)
+            overtaken = self._overtaken(job)
+            then = self._begin(job, Move(Launch(job.id, self.number, job.lane, left))) or self._advance(job)
+            return _Written(True, None, then, overtaken)
+
+    def _follow(self) -> Claim | Verdict | Hand | None:
         """The step under way was done before: go on with what follows it."""
         follow = self._light()
         ask = partial(self.house.database.in_turn, partial(self._claim_next, follow))
         return self._enter(follow, _while_held(ask))
 
-    def _claim_next(self, follow: Next | None, connection: Connection) -> Claim | Verdict | _Moved | _Beside | None:
+    def _claim_next(self, follow: Next | None, connection: Connection) -> Claim | Verdict | _Moved | None:
         with turn(connection, self.job_id) as job:
-            return self._next(job, follow) if job else Verdict.STALE
+            return self._onward(job, follow) if job else Verdict.STALE
 
     def _light(self) -> Next | None:
         """What follows, if it may be done at once; what is heavy or has too little time left, Celery sends."""
@@ -263,17 +338,16 @@ class _Run:
     def _bears(self, stage: Stage) -> bool:
         return not stage.heavy and stage.limit.total_seconds() <= self.course.seconds_left
 
-    def _next(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | _Beside | None:
-        """Claim what follows or stands beside it, or advance; None where that is left to Celery."""
-        then = self._onward(job, follow)
-        if self.kept and self.course.ends and (then is None or then is Verdict.EARLY):
-            name, (_, step, number) = self.kept[0]["name"], self.kept[0]["args"]
-            if self._bears(STAGES[name]):
-                place = Place.of(self.kept[0])
-                return _Beside(self.kept[0], claims.take(job, self._message(step, place, number, follows=True)))
-        return then
+    def _quick(self, tree: Node) -> list[Step]:
+        """The steps at its beginning that one hand can hold; one that stands alone needs none."""
+        ready = list(first(tree))
+        if len(ready) < 2:
+            return []
+        quick = (step for step in ready if self._bears(step.stage) and paces().quick(step.stage))
+        return list(islice(quick, MOST))
 
     def _onward(self, job: Turn, follow: Next | None) -> Claim | Verdict | _Moved | None:
+        """Claim what follows, or advance; None where that is left to Celery."""
         if follow is None:
             return None
         if follow.step is None:
@@ -281,7 +355,7 @@ class _Run:
         return claims.take(job, self._message(follow.step, self.course.after(follow), self.number, follows=True))
 
     def _advance(self, job: Turn) -> _Moved:
-        """Claim the first of the steps that are launched, if it is light. May be run twice."""
+        """Begin what is launched. May be run twice."""
         if not self._launched(job):
             self.moved = self._move(job)
         return self.moved
@@ -293,106 +367,121 @@ class _Run:
 
     def _move(self, job: Turn) -> _Moved:
         move = jobs.move(job, launch=self.number)
-        if move.launch is None:
-            return _Moved(move)
-        first, *others = messages = stencils.messages(move.launch)
-        if self._bears(STAGES[first["name"]]):
-            _, step, number = first["args"]
-            claim = claims.take(job, self._message(step, Place.of(first), number, follows=True))
+        while move.launch is not None:
+            if begun := self._begin(job, move):
+                return begun
+            move = jobs.move(job, launch=move.launch.number)
+        return _Moved(move)
+
+    def _begin(self, job: Turn, move: Move) -> _Moved | None:
+        """Take what is quick in hand; else claim the first step if it is light, and have the others sent.
+
+        None: nothing of it is left to us.
+        """
+        assert move.launch is not None
+        tree = move.launch.tree
+        while ready := self._free(job, self._quick(tree)):
+            number = move.launch.number
+            taken = {
+                step.key: claims.take(job, self._message(step.key, NOWHERE, number, follows=True)) for step in ready
+            }
+            held = [claim for claim in taken.values() if isinstance(claim, Claim)]
+            satisfied = {key for key, claim in taken.items() if claim is Verdict.SATISFIED}
+            others = taken.keys() - satisfied - {claim.step.key for claim in held}
+            tree = prune(without(tree, others), satisfied)
+            if held:
+                return _Moved(move, hand=Hand(tree, held, self._relieve))
+        if tree == EMPTY:
+            return None
+        ahead, *beside = messages = stencils.messages(replace(move.launch, tree=tree))
+        if self._bears(STAGES[ahead["name"]]):
+            _, key, number = ahead["args"]
+            claim = claims.take(job, self._message(key, Place.of(ahead), number, follows=True))
             if isinstance(claim, Claim):
-                return _Moved(move, others, first, claim)
+                return _Moved(move, beside, ahead, claim)
+            if claim is Verdict.EARLY:
+                messages = beside  # whoever completes what it reads goes on with it
         return _Moved(move, messages)
 
-    def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | _Beside | None) -> Claim | Verdict | None:
-        if isinstance(then, _Beside):
-            return self._turn_to(then)
-        if follow is None or then is None or then is Verdict.ALONE:
+    def _free(self, job: Turn, steps: Sequence[Step]) -> Sequence[Step]:
+        """Those that can be taken without a word about who had them before."""
+        ours = self._message("", NOWHERE, self.number).holder
+
+        def free(row: Seen) -> bool:
+            return row.owner == ours or row.status not in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED)
+
+        job.read(*_sought(job.plan, steps))
+        return [step for step in steps if free(job.seen[step.key])]
+
+    def _relieve(self, rest: Sequence[Claim]) -> None:
+        """Others may do these: the step before them takes long."""
+        holder = self._message("", NOWHERE, self.number).holder
+        try:
+            self.house.database.in_turn(lambda connection: claims.let_go(connection, rest, holder=holder))
+            launch(self.job_id)
+        except (DatabaseAway, SQLAlchemyError) as error:
+            log.warning("hand not relieved", job=self.job_id, error=type(error).__name__)
+
+    def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | None) -> Claim | Verdict | Hand | None:
+        if then is None or then is Verdict.ALONE:
             return None
-        if follow.joins and then is Verdict.EARLY:
+        if follow and follow.joins and then is Verdict.EARLY:
             self.course.stay()
             return None
         if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
-        self.held = claim = _claimed(then)
-        if claim is None:
+        self.held = held = _held(then)
+        if not held:
             if not self._go(follow, then) or then is not Verdict.SATISFIED:
                 return None
-            self.step = follow.step or self.step
+            self.step = (follow.step if follow else None) or self.step
             return then
-        with watch().over(claim) as watched:  # the broker may let us wait
+        with watch().over(*held) as watched:  # the broker may let us wait
             try:
                 went = self._go(follow, then)
             except BaseException:
-                self._give_back(claim)
+                self._give_back(held)
                 raise
         if not went:
-            self._give_back(claim)
+            self._give_back(held)
             return None
-        if watched.hold is Hold.LOST:
+        if isinstance(then, _Moved) and then.hand is not None:
+            return then.hand
+        if watched[0].hold is Hold.LOST:
             raise Ignore("somebody else has the step")
-        self.step = claim.step.key
-        return claim
+        self.step = held[0].step.key
+        return held[0]
 
-    def _turn_to(self, beside: _Beside) -> Claim | Verdict | None:
-        """The branch under way has ended: go on with the one that was kept back. What is not free travels alone."""
-        if not isinstance(beside.claim, Claim) and beside.claim is not Verdict.SATISFIED:
-            return None
-        self.kept.remove(beside.message)
-        _, self.step, _ = beside.message["args"]
-        self.course.go(Place.of(beside.message))
-        self.held = _claimed(beside.claim)
-        return beside.claim
-
-    def _let_go(self) -> None:
-        """Send what was kept back and not done here."""
-        stencils.send(self.task.app, self.kept)
-        self.kept = []
-
-    def _keep_back(self, beside: list[dict[str, Any]], step: str | None) -> list[dict[str, Any]]:
-        """Keep a scene's light branches for ourselves while every worker is busy; what is to be sent is answered.
-
-        A message for each would only lie in the queue. A scene's alone: other scenes are for whoever is free next.
-        """
-        scene = (step or "").rpartition("/")[0]
-
-        def light(message: dict[str, Any]) -> bool:
-            return message["args"][1].rpartition("/")[0] == scene and self._bears(STAGES[message["name"]])
-
-        if not self.course.crowded or not scene:
-            return beside
-        self.kept = [*filter(light, beside), *self.kept]
-        return [message for message in beside if not light(message)]
-
-    def _go(self, follow: Next, then: Claim | Verdict | _Moved) -> bool:
+    def _go(self, follow: Next | None, then: Claim | Verdict | _Moved) -> bool:
         """Send what stands beside what was claimed. False: the sweeper will, and what was claimed with it."""
-        stencils.send(self.task.app, self._keep_back(self.course.enter(follow), follow.step))
+        if follow is not None:
+            stencils.send(self.task.app, self.course.enter(follow))
         if not isinstance(then, _Moved):
             return True
-        messages = then.messages
-        if then.claim is not None:
-            messages = self._keep_back(messages, then.claim.step.key)
-        if messages:
+        if then.messages:
             failpoint("after_launch")
-        if not send(self.job_id, then.move, messages):
+        if not send(self.job_id, then.move, then.messages):
             return False
-        if then.claim is not None:
-            _, _, self.number = then.entered["args"]
-            self.course.go(Place.of(then.entered))
+        if _held(then) and then.move.launch is not None:
+            self.number = then.move.launch.number
+            self.course.go(Place.of(then.entered) if then.entered else NOWHERE)
         return True
 
-    def _give_back(self, claim: Claim | None) -> None:
-        """So that whoever gets the message next can have the step at once."""
-        if claim is None:
-            return
+    def _give_back(self, held: Sequence[Claim]) -> None:
+        """So that whoever gets the message next can have the steps at once."""
+
+        def give_back(session: Session) -> None:
+            for each in held:
+                claims.give_back(session, each)
+
         try:
-            self.house.database.patiently(lambda session: claims.give_back(session, claim), patience_s=PUT_BACK_PAUSE_S)
+            self.house.database.patiently(give_back, patience_s=PUT_BACK_PAUSE_S)
         except (DatabaseAway, SQLAlchemyError) as error:
-            log.warning("claim not given back", job=self.job_id, step=claim.step.key, error=type(error).__name__)
+            log.warning("claim not given back", job=self.job_id, error=type(error).__name__)
 
     def _message(self, step: str, place: Place, number: int, *, follows: bool = False) -> Message:
-        stage = STAGES[step.rpartition("/")[2]]
-
         def keep() -> dict[str, Any]:
+            stage = STAGES[step.rpartition("/")[2]]
             asked = canvas.step(self.task.app, stage, self.job_id, step, number, self.lane)
             return self.course.message(asked, place)
 
@@ -400,7 +489,7 @@ class _Run:
             self.job_id,
             step,
             number,
-            place.owner,
+            place.owner or self.owner,
             self.delivery,
             self.course.redelivered,
             keep,
@@ -410,9 +499,16 @@ class _Run:
         )
 
 
-def _claimed(then: Claim | Verdict | _Moved | _Beside | None) -> Claim | None:
-    claim = then.claim if isinstance(then, _Moved | _Beside) else then
-    return claim if isinstance(claim, Claim) else None
+def _held(then: Claim | Verdict | _Moved | None) -> Sequence[Claim]:
+    if isinstance(then, _Moved) and then.hand is not None:
+        return then.hand.held
+    claim = then.claim if isinstance(then, _Moved) else then
+    return (claim,) if isinstance(claim, Claim) else ()
+
+
+def _sought(plan: Plan, steps: Iterable[Step]) -> list[str]:
+    """These steps and what they read."""
+    return list(dict.fromkeys(key for step in steps for key in (step.key, *plan.predecessors[step.key])))
 
 
 def _while_held(ask: Callable[[], T]) -> T:

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from time import time
 from typing import Any
 
 from celery import Celery, uuid
@@ -21,7 +20,6 @@ from pipeline.graph import Node
 from tasks import canvas, posting
 from tasks.posting import posted
 
-SENT = "sent"  # when, as Unix time: for who gets the message to see how long it lay in the queue
 JOB = "job_of_nobody"
 NUMBER = 987_654_321
 PLACE = "00000000-0000-4000-8000-{:012d}"
@@ -70,8 +68,7 @@ def send(app: Celery, made: Iterable[dict[str, Any]]) -> None:
     """The broker has them at the end of what is `posted`. Raises kombu.exceptions.OperationalError."""
     with posted():
         for message in made:
-            stamped = (message.get("headers") or {}) | {SENT: time()}
-            app.send_task(**message | {"headers": stamped}, producer=posting.producer(app))
+            app.send_task(**message, producer=posting.producer(app))
 
 
 @lru_cache(maxsize=32)

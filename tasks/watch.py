@@ -15,6 +15,7 @@ from db import claims
 from db.claims import Claim, Hold
 from db.database import Database
 from db.lives import Life
+from tasks.hand import Hand
 from tasks.house import house
 from tasks.interrupt import Body
 
@@ -32,6 +33,14 @@ class Watched:
         self.hold = Hold.KEPT
         self.due = monotonic() + claims.RENEWAL_S
         self.body: Body | None = None
+        self._stopped = False
+
+    def keep_to_limit(self) -> None:
+        """Stop the body if it has taken longer than its stage may."""
+        limit = self.held.step.stage.limit.total_seconds()
+        if self.body is not None and not self._stopped and monotonic() - self.body.begun > limit:
+            self._stopped = True
+            self.body.interrupt()
 
     def end(self, hold: Hold) -> None:
         self.hold = hold
@@ -44,6 +53,7 @@ class Watch:
         self._database = database
         self._life = Life(database.engine)
         self._steps: set[Watched] = set()
+        self._hands: set[Hand] = set()
         self._changing = threading.Lock()
         self._alive = threading.Event()
         threading.Thread(target=self._keep, name="watch", daemon=True).start()
@@ -53,16 +63,19 @@ class Watch:
         return self._life.number if self._alive.wait(TICK_S) else None
 
     @contextmanager
-    def over(self, held: Claim) -> Iterator[Watched]:
-        """Hold the step's lease until its outcome is written, however long the database keeps us waiting."""
-        step = Watched(held)
+    def over(self, *held: Claim, hand: Hand | None = None) -> Iterator[list[Watched]]:
+        """Hold the steps' leases until their outcomes are written, however long the database keeps us waiting."""
+        steps = [Watched(each) for each in held]
+        hands = {hand} if hand else set()
         with self._changing:
-            self._steps.add(step)
+            self._steps.update(steps)
+            self._hands.update(hands)
         try:
-            yield step
+            yield steps
         finally:
             with self._changing:
-                self._steps.discard(step)
+                self._steps.difference_update(steps)
+                self._hands.difference_update(hands)
 
     def _keep(self) -> None:
         while True:
@@ -73,7 +86,11 @@ class Watch:
                 self._alive.set()
                 self._life.wait(TICK_S)
             with self._changing:
+                relieved = {id(each) for hand in self._hands if hand.slow for each in hand.relieve()}
+                self._steps = {step for step in self._steps if id(step.held) not in relieved}
                 due = [step for step in self._steps if step.due <= monotonic()]
+                for step in self._steps:
+                    step.keep_to_limit()
             for step in due:
                 self._renew(step)
 

@@ -20,6 +20,7 @@ MOST_OPEN = 30  # two cores: what waits longer than this shows nothing new
 CANCELLED = 0.1
 DOOMED = 0.04
 GATED = 0.25
+POSED = 0.5  # a pose is quick, so several are taken at once
 REVISED = 0.2
 DECIDED = 0.1  # of the open gates, at each look
 # A step that kills its process each time, and one that needs too much memory.
@@ -197,4 +198,5 @@ def _job(stand: Stand) -> str:
         speech=random.choice((0, 1, 2, 4)), background=random.choice((0, 3, 4, 2)), lip_sync=random.choice((2, 4, 5, 6))
     )
     gates = random.sample(GATES, random.choice((1, 1, 2, 4))) if random.random() < GATED else ()
-    return stand.output_job(seed=seed, scenes=random.choice((1, 2, 3, 5)), lane=lane, gates=gates)
+    poses = random.random() < POSED
+    return stand.output_job(seed=seed, scenes=random.choice((1, 2, 3, 5)), lane=lane, gates=gates, poses=poses)

@@ -179,6 +179,7 @@ class Stand:
         lane: str = "avatar",
         text: str | None = None,
         gates: Sequence[str] = (),
+        poses: bool = False,
     ) -> str:
         """A talking video whose every scene says something that was never said before."""
         word = uuid4().hex[:12]
@@ -188,6 +189,7 @@ class Stand:
             "script": {"text": "\n".join(lines) if text is None or scenes > 1 else text},
             "scenes": {"mode": "multi" if scenes > 1 else "single", "max": scenes},
             "output": {"background": f"an office {word}", "captions": "sidecar"},
+            "poses": {"enabled": poses},
             "review": {"gates": list(gates)},
             "seed": seed,
         }

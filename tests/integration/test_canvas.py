@@ -1,13 +1,9 @@
 """Whole jobs on RabbitMQ and PostgreSQL, with workers of their own."""
 
-import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 
 import psutil
 import pytest
@@ -15,97 +11,20 @@ from celery import Celery
 from kombu import Connection, Exchange, Queue
 from sqlalchemy import text
 
-from db import jobs
 from db.claims import MOST_LOST
-from db.database import Database
-from db.models import Job
 from db.overview import attempts
 from db.turns import PATIENT
-from pipeline.state import FINAL
-from tasks.course import CROWDED_S
 from tests import inline, processes
+from tests.conftest import Servers
 from tests.instant import BEYOND_JSON
-from tests.processes import Process, eventually
-
-
-@dataclass
-class Running:
-    environment: dict[str, str]
-    database: Database
-    steps: Process
-    sweeper: Process
-
-    def submit(self, lines: list[str], *, route: str | None = None) -> str:
-        """The sweeper launches it: nobody else tells the broker."""
-        asked = inline.output_request(self.avatar, text="\n".join(lines))
-        job_id = inline.accept(self.database, asked, route=route)
-        with self.database.transaction() as session:
-            session.execute(text("UPDATE jobs SET nudge_at = now() WHERE id = :id"), {"id": job_id})
-        return job_id
-
-    def ended(self, job_id: str, *, within: float = 60) -> Job:
-        def found() -> Job | None:
-            job = inline.job(self.database, job_id)
-            return job if job.status in FINAL else None
-
-        return eventually(found, within=within, what=f"{job_id} ends")
-
-    def under_way(self, job_id: str, step: str) -> None:
-        def found() -> bool:
-            row = inline.rows(self.database, job_id).get(step)
-            return row is not None and row.status == "running"
-
-        eventually(found, within=60, what=f"{step} runs")
-
-    def cancel(self, job_id: str) -> None:
-        """The job, and with it its speech, which is under way."""
-        self.database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
-
-        def cancelled() -> bool:
-            return inline.rows(self.database, job_id)["scene/1/speech"].status == "cancelled"
-
-        eventually(cancelled, within=30, what="the step is cancelled")
-
-    def leave(self, app: Celery) -> None:
-        """These workers do not serve the lane for now."""
-        app.control.cancel_consumer("avatar", destination=[self.node], reply=True)
-
-    def serve_again(self, app: Celery) -> None:
-        app.control.add_consumer("avatar", destination=[self.node], reply=True)
-
-    @property
-    def node(self) -> str:
-        return f"avatar-{os.getpid()}@{socket.gethostname()}"
-
-    avatar: str = ""
+from tests.processes import eventually
+from tests.running import Running, open_running
 
 
 @pytest.fixture(scope="module")
-def running(servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:  # type: ignore[no-untyped-def]
-    folder: Path = tmp_path_factory.mktemp("running")
-    name = servers.databases.clone()
-    environment = {
-        "LIKENESS_DATABASE_URL": servers.databases.url(name),
-        "LIKENESS_BROKER_URL": broker_url,
-        "LIKENESS_STORAGE_URL": (folder / "assets").as_uri(),
-        "LIKENESS_SIGNING_KEY": "k" * 40,
-        "LIKENESS_PROVIDERS": json.dumps(processes.instant_providers()),
-    }
-    database = Database(environment["LIKENESS_DATABASE_URL"])
-    steps = processes.worker("avatar,marketing,callback", environment, folder)
-    sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
-    try:
-        for each in (steps, sweeper):
-            eventually(lambda each=each: each.says("ready."), within=120, what="a worker is ready")
-        found = Running(environment, database, steps, sweeper)
-        made = inline.accept(database, inline.avatar_request(inline.upload(database)))
-        found.avatar = (found.ended(made).result or {})["avatar_id"]
+def running(servers: Servers, broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with open_running(servers, broker_url, tmp_path_factory.mktemp("running")) as found:
         yield found
-    finally:
-        steps.kill()
-        sweeper.kill()
-        database.dispose()
-        servers.databases.drop(name)
 
 
 def test_the_queues_are_what_operators_were_told(running: Running, broker_url: str) -> None:
@@ -247,32 +166,6 @@ def test_a_scenes_branches_run_side_by_side_while_nobody_waits(running: Running)
         what="the background is there before the speech",
     )
     running.cancel(job_id)
-
-
-def lies_in_the_queue(app: Celery) -> None:
-    """A message does, for long enough to show that every worker is busy."""
-    with app.connection_for_read() as connection:
-        avatar = Queue("avatar", channel=connection.default_channel)
-        eventually(lambda: avatar.queue_declare(passive=True).message_count, within=60, what="a message is there")
-    end = monotonic() + 2 * CROWDED_S
-    eventually(lambda: monotonic() > end, within=60, what="it has lain for a while")
-
-
-def test_what_a_worker_keeps_back_is_sent_when_its_own_branch_cannot_go_on(running: Running, broker_url: str) -> None:
-    """The speech waits for its next try; the background need not."""
-    app = Celery("tests", broker=broker_url, set_as_current=False)
-    running.leave(app)
-    job_id = running.submit(["raise MemoryError"])
-    lies_in_the_queue(app)
-    running.serve_again(app)
-    eventually(lambda: "scene/1/background" in inline.rows(running.database, job_id), within=60, what="it has scenes")
-    eventually(
-        lambda: inline.rows(running.database, job_id)["scene/1/background"].status == "succeeded",
-        within=60,
-        what="the background is there although the speech waits",
-    )
-    assert running.ended(job_id).status == "failed"
-    app.close()
 
 
 def test_a_killed_worker_holds_up_its_job_for_a_moment(running: Running, broker_url: str, tmp_path: Path) -> None:

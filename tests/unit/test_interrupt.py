@@ -4,11 +4,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
+from db.claims import Claim
+from pipeline.graph import Step
+from pipeline.routes import STAGES, plan
 from tasks.interrupt import SIGNAL, Body, held_off, interruptible
+from tasks.watch import Watched
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +96,29 @@ def test_a_body_in_another_thread_is_left_alone() -> None:
     thread.start()
     thread.join()
     assert found == [None]
+
+
+def watched(limit: timedelta) -> Watched:
+    stage = replace(STAGES["speech"], limit=limit)
+    return Watched(Claim("job_1", "shop", Step(stage, 1), plan("multi_scene", 1), 1, 0, {}))
+
+
+def test_a_body_that_takes_longer_than_its_stage_may_is_stopped_once() -> None:
+    step = watched(timedelta())
+    step.keep_to_limit()
+    stopped = 0
+    for _ in range(2):
+        try:
+            with interruptible() as step.body:
+                step.keep_to_limit()
+                time.sleep(0.2)
+        except SoftTimeLimitExceeded:
+            stopped += 1
+    assert stopped == 1
+
+
+def test_a_body_within_its_limit_is_left_alone() -> None:
+    step = watched(timedelta(minutes=1))
+    with interruptible() as step.body:
+        step.keep_to_limit()
+        time.sleep(0.2)

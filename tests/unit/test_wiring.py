@@ -7,7 +7,7 @@ import pytest
 from pipeline.graph import Node, draw, each_scene, expand, find, gate, par, seq
 from pipeline.routes import GIVEN, ROUTES, STAGES, plan
 from pipeline.stage import Stage, stage
-from pipeline.wiring import Origin, RouteInvalid, check, onward, origins, predecessors
+from pipeline.wiring import Origin, RouteInvalid, Source, check, onward, origins, predecessors
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,14 @@ ROUTE = seq(board, gate("board", judges=board), each_scene(seq(par(sound, pictur
 TWO = expand(ROUTE, 2)
 
 
+def of(key: str) -> dict[str, Source]:
+    return origins(TWO, [find(TWO, key)], given=Asked)[key]
+
+
 def test_values_come_from_the_own_scene_the_job_and_the_snapshot() -> None:
-    assert origins(TWO, find(TWO, "scene/2/sound"), given=Asked) == {"line": Origin("board", ("scenes", 1, "line"))}
-    assert origins(TWO, find(TWO, "scene/2/picture"), given=Asked) == {"wish": Origin(None, ("wish",))}
-    assert origins(TWO, find(TWO, "scene/2/film"), given=Asked) == {
+    assert of("scene/2/sound") == {"line": Origin("board", ("scenes", 1, "line"))}
+    assert of("scene/2/picture") == {"wish": Origin(None, ("wish",))}
+    assert of("scene/2/film") == {
         "heard": Origin("scene/2/sound"),
         "seen": Origin("scene/2/picture"),
         "pose": None,
@@ -100,12 +104,12 @@ def test_values_come_from_the_own_scene_the_job_and_the_snapshot() -> None:
 
 
 def test_after_the_scenes_all_of_them_are_read_in_order() -> None:
-    found = origins(TWO, find(TWO, "whole"), given=Asked)
+    found = of("whole")
     assert found == {"films": (Origin("scene/1/film"), Origin("scene/2/film"))}
 
 
 def test_a_step_depends_on_nothing_that_only_stands_before_it() -> None:
-    assert predecessors(TWO, find(TWO, "scene/1/picture"), given=Asked) == frozenset()
+    assert predecessors(of("scene/1/picture")) == frozenset()
 
 
 def test_onward_follows_values_and_not_positions() -> None:
