@@ -1,7 +1,7 @@
 """The figures of one peer. Each function runs jobs and answers numbers: times in seconds, CPU in seconds a job."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from benchmarks import reference
@@ -49,6 +49,15 @@ def throughput(peer: Peer, trace: Trace, meter: MeterOf, *, jobs: int) -> dict[s
         "jobs_per_s": jobs / seconds,
         "cpu": cpu,
     } | _joins(trace)
+
+
+def middle(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of several runs with the same number of jobs the one in the middle, by number."""
+    of: dict[int, list[dict[str, Any]]] = {}
+    for run in runs:
+        of.setdefault(run["jobs"], []).append(run)
+    ordered = (sorted(of[jobs], key=lambda run: run["jobs_per_s"]) for jobs in sorted(of))
+    return [run[len(run) // 2] for run in ordered]
 
 
 def recovery(peer: Peer, trace: Trace, *, jobs: int, patience: float) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def measure(given: Turn) -> dict[str, Any]:
         figures.warm(peer, jobs=size.warm)
         one = figures.latency(peer, trace, scenes=reference.SCENES, times=size.jobs)
         more = [figures.latency(peer, trace, scenes=scenes, times=times) for scenes, times in size.scenes]
-        many = [figures.throughput(peer, trace, meter, jobs=jobs) for jobs in given.in_jobs]
+        many = figures.middle(figures.throughput(peer, trace, meter, jobs=jobs) for jobs in given.in_jobs)
         killed = figures.recovery(peer, trace, jobs=size.in_flight, patience=size.patience)
     finally:
         peer.stop()

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`growth_in_jobs` is for Likeness, `peers_in_jobs` for the others; `at_once` is a member of both."""
+    """`growth_in_jobs` is for Likeness, `peers_in_jobs` for the others; `at_once` is a member of both.
+
+    It goes up and down and up again, and of each number the middle run counts: what the machine does meanwhile would
+    else look like growth.
+    """
 
     warm: int
     jobs: int
@@ -24,7 +28,7 @@ FULL = Size(
     jobs=15,
     scenes=((8, 7), (16, 5), (50, 5)),
     at_once=200,
-    growth_in_jobs=(100, 200, 400, 800),
+    growth_in_jobs=(100, 200, 400, 800, 800, 400, 200, 100, 100, 200, 400, 800),
     peers_in_jobs=(100, 200),
     in_flight=50,
     patience=150.0,

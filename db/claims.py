@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import lives, reuse, statements
 from db.jobs import problem, soon
 from db.statements import Statement
-from db.turns import Seen, Turn, jsonb, turn
+from db.turns import UNSENT_GRACE, Seen, Turn, jsonb, turn
 from pipeline.errors import StageCrashed, WorkerLost
 from pipeline.graph import Step
 from pipeline.outcome import Error
@@ -109,9 +109,10 @@ GIVE_BACK = text(
 )
 
 
+# No number is given twice, and what was not begun was no try.
 LET_GO = """
-    UPDATE records SET status = 'pending', attempt = attempt - 1, owner = NULL, lease_until = NULL
-    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running' AND owner = %(holder)s
+    UPDATE records SET status = %(status)s, waits = waits + 1, owner = NULL, lease_until = NULL
+    WHERE job_id = %(job)s AND step = %(step)s AND attempt = %(attempt)s AND status = 'running'
 """
 
 
@@ -174,6 +175,10 @@ class Message:
     def holder(self) -> str:
         return f"{self.owner}/{self.delivery}" + (f"/{self.life}" if self.life is not None else "")
 
+    def holds(self, row: Seen) -> bool:
+        """Whether this delivery has the step; whether its process could show that it lives may have changed since."""
+        return (row.owner or "").split("/")[:2] == [self.owner, self.delivery]
+
 
 def claim(connection: Connection, message: Message, *, made: Plan | None = None) -> Claim | Verdict:
     """Claim the step for this message. May be run twice: the same delivery holds it.
@@ -219,7 +224,7 @@ def take(job: Turn, message: Message) -> Claim | Verdict:
         job.touch()  # it goes on waiting, perhaps: for the sweeper that is no move
     else:
         job.move()
-    recovered = row.status == StepStatus.RUNNING and row.owner != message.holder
+    recovered = row.status == StepStatus.RUNNING and not message.holds(row)
     return Claim(job.id, job.client, step, made, row.attempt + 1, row.tried, read, digest, recovered)
 
 
@@ -275,13 +280,16 @@ def give_back(session: Session, held: Claim) -> None:
     session.execute(GIVE_BACK, {"job": held.job_id, "step": held.step.key, "attempt": held.attempt})
 
 
-def let_go(connection: Connection, held: Sequence[Claim], *, holder: str) -> None:
-    """Claims of one job under which nothing was begun: as if they had never been. May be run twice."""
+def let_go(connection: Connection, held: Sequence[Claim]) -> None:
+    """Claims of one job under which nothing was begun: others may have the steps. May be run twice."""
     with turn(connection, held[0].job_id) as job:
-        if job is not None:
-            for each in held:
-                told = {"job": job.id, "step": each.step.key, "attempt": each.attempt, "holder": holder}
-                job.later(LET_GO, told)
+        if job is None:
+            return
+        status = StepStatus.CANCELLED if job.status == JobStatus.CANCELLED else StepStatus.PENDING
+        for each in held:
+            job.later(LET_GO, {"job": job.id, "step": each.step.key, "attempt": each.attempt, "status": status})
+        if job.active:
+            job.rest(UNSENT_GRACE)
 
 
 def abandon(session: Session, *, limit: int = 200) -> int:
@@ -300,7 +308,7 @@ def _occupied(job: Turn, row: Seen, message: Message) -> Verdict | None:
             return Verdict.ALONE
         job.later(KEEP, {"job": job.id, "step": row.step, "message": jsonb(dict(message.keep()))})
         return Verdict.ASLEEP
-    if row.status != StepStatus.RUNNING or row.owner == message.holder:
+    if row.status != StepStatus.RUNNING or message.holds(row):
         return None
     again = message.redelivered and (row.owner or "").startswith(f"{message.owner}/")
     if row.leased and not _gone(job, row, again=again):

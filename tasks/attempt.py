@@ -1,19 +1,16 @@
 """One attempt at a step: the only place that touches the world, never inside a transaction."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import structlog
 from billiard.common import terminate_handler_fired
 from celery.exceptions import SoftTimeLimitExceeded
 
-from db.assets import NewAsset
 from db.claims import Claim, Hold
 from db.database import DatabaseAway
 from pipeline.calls import NotYet
 from pipeline.errors import OutOfMemory, StageCrashed, StageError, TimeLimitExceeded
 from pipeline.outcome import Cancelled, Done, Outcome, judge
 from schemas.inputs import load
+from tasks.attempted import Attempted
 from tasks.house import House
 from tasks.interrupt import interruptible
 from tasks.tools import Toolbox
@@ -24,14 +21,6 @@ log = structlog.get_logger()
 
 class LeaseLost(Exception):
     """Somebody else has the step: what came of this attempt is of no interest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    outcome: Outcome
-    made: list[NewAsset]
-    provider: str | None
-    passed_over: list[dict[str, Any]]
 
 
 def attempt(house: House, held: Claim, watched: Watched) -> Attempted:

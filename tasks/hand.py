@@ -9,53 +9,79 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from time import monotonic
+from typing import TypeAlias
 
 from db.claims import Claim
 from pipeline.graph import Node
 from pipeline.stage import Stage
+from tasks.attempted import Attempted
 
 MOST = 5  # when a worker is killed, no more bodies have run in vain
 QUICK_S = 0.01  # about what it costs to send, take and claim one
 RECENT = 4
 SLOW_S = 1.0
 
+Tried: TypeAlias = tuple[Claim, Attempted]
+
 
 class Hand:
     """Claimed steps of `tree`, with which it begins.
 
-    If a body is not quick after all, those that have not begun are somebody else's: `relief` is called with them, in a
-    thread of its own.
+    If a body is not quick after all, nobody else has to wait for it: `relief` is called, once and in a thread of its
+    own, with what is done and with what has not begun.
     """
 
-    def __init__(self, tree: Node, held: Sequence[Claim], relief: Callable[[Sequence[Claim]], None]) -> None:
+    def __init__(
+        self, tree: Node, claims: Sequence[Claim], relief: Callable[[Sequence[Tried], Sequence[Claim]], None]
+    ) -> None:
         self.tree = tree
-        self.held = tuple(held)
-        self._left = deque(held)
+        self.claims = tuple(claims)
+        self._left = deque(claims)
+        self._done: list[Tried] = []
         self._relief = relief
+        self._relieved = False
         self._begun = monotonic()
         self._changing = threading.Lock()
 
     def __iter__(self) -> Iterator[Claim]:
+        """What is to be begun now, one after the other."""
         while True:
             with self._changing:
                 if not self._left:
                     return
                 self._begun = monotonic()
-                held = self._left.popleft()
-            yield held
+                claim = self._left.popleft()
+            yield claim
+
+    def note(self, claim: Claim, tried: Attempted) -> None:
+        with self._changing:
+            self._done.append((claim, tried))
+
+    def done(self) -> Sequence[Tried]:
+        """What is left to be recorded by whoever did it; from now on there is no relief."""
+        with self._changing:
+            self._relieved = True
+            return tuple(self._done)
 
     @property
     def slow(self) -> bool:
-        return monotonic() - self._begun > SLOW_S
+        return not self._relieved and monotonic() - self._begun > SLOW_S
 
     def relieve(self) -> Sequence[Claim]:
-        """What has not begun and will not be begun here."""
+        """The claims that others see to from now on."""
         with self._changing:
-            rest = tuple(self._left)
+            if self._relieved:
+                return ()
+            done, rest = tuple(self._done), tuple(self._left)
+            thread = threading.Thread(target=self._relief, args=(done, rest), name="relief", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return ()  # the machine has none to give: at the next look, perhaps
+            self._relieved = True
+            self._done.clear()
             self._left.clear()
-        if rest:
-            threading.Thread(target=self._relief, args=(rest,), name="relief", daemon=True).start()
-        return rest
+        return [claim for claim, _ in done] + list(rest)
 
 
 class Paces:

@@ -27,10 +27,11 @@ class Body:
         self._lock = threading.Lock()
 
     def interrupt(self) -> None:
-        """From another thread. What has ended is left alone."""
+        """From another thread, once. What has ended is left alone."""
         global _sent
         with self._lock:
             if self._open:
+                self._open = False
                 _sent += 1
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
 

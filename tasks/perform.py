@@ -1,6 +1,6 @@
-"""How a worker serves one message: claim, attempt, record, and on to the next light step."""
+"""How a worker serves one message: claim, attempt, record, and on to the next light steps."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,14 +26,15 @@ from db.jobs import Launch, Move
 from db.turns import Seen, Turn, turn
 from pipeline.failpoints import failpoint
 from pipeline.graph import EMPTY, Node, Step, first, prune, without
-from pipeline.outcome import Again, Cancelled, Done, Failed, Wait
+from pipeline.outcome import Again, Cancelled, Done, Failed, Outcome, Wait
 from pipeline.routes import STAGES, Plan
 from pipeline.stage import Stage
 from pipeline.state import StepStatus
 from tasks import canvas, stencils
-from tasks.attempt import Attempted, LeaseLost, attempt, crashed
+from tasks.attempt import LeaseLost, attempt, crashed
+from tasks.attempted import Attempted
 from tasks.course import NOWHERE, Course, Next, Place
-from tasks.hand import MOST, Hand, paces
+from tasks.hand import MOST, Hand, Tried, paces
 from tasks.house import House, house
 from tasks.launching import announce, launch, send
 from tasks.posting import posted
@@ -116,7 +117,7 @@ class _Run:
         self.sightings = Sightings(task)
         self.told: str | None = None
         self.moved = _Moved(Move())
-        self.held: Sequence[Claim] = ()
+        self.claims: Sequence[Claim] = ()
         self.lane: str = task.request.delivery_info["routing_key"].partition(".")[0]
 
     def serve(self, step: str) -> None:
@@ -124,8 +125,8 @@ class _Run:
         with posted():
             try:
                 self._serve(self._claim(self._message(step, self.course.place, self.number)))
-            except SystemExit:
-                self._give_back(self.held)  # this process is told to stop
+            except (SystemExit, MemoryError, DatabaseAway, OperationalError):
+                self._give_back(self.claims)  # this process is told to stop, or the message goes back
                 raise
             finally:
                 if self.told is not None:
@@ -168,24 +169,24 @@ class _Run:
 
     def _work(self, held: Claim) -> Claim | Verdict | Hand | None:
         """Attempt the step, record it, and claim the next light one in the same transaction."""
-        self.held = (held,)
+        self.claims = (held,)
         _plans[held.job_id] = held.plan
         tried, written = self._attempt(held)
         if not written.in_force:
             raise Ignore("a later attempt has the step")
-        self._judge([tried], written)
+        self._judge([tried.outcome], written)
         if not isinstance(tried.outcome, Done):
             raise Ignore("the step does not go on for now")
         return self._enter(written.follow, written.then)
 
-    def _judge(self, tries: Sequence[Attempted], written: _Written) -> None:
+    def _judge(self, outcomes: Iterable[Outcome], written: _Written) -> None:
         """Whether it goes on."""
         if written.overtaken:
             launch(self.job_id)  # the launch in force found us at work, and left what follows to us
             raise Ignore("another launch is in force")
-        for tried in tries:
-            if isinstance(tried.outcome, Failed):
-                raise StageFailed(f"{tried.outcome.error.code}: {tried.outcome.error.message}")
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                raise StageFailed(f"{outcome.error.code}: {outcome.error.message}")
 
     def _attempt(self, held: Claim) -> tuple[Attempted, _Written]:
         with watch().over(held) as (watched,):
@@ -198,7 +199,7 @@ class _Run:
             follow = self._light() if isinstance(tried.outcome, Done) else None
             failpoint("before_record")
             written = self._write(held, tried, follow)
-            self.held = _held(written.then)
+            self.claims = _claims_of(written.then)
             failpoint("after_record")
         return tried, written
 
@@ -217,7 +218,7 @@ class _Run:
         Where it cannot be written with what follows, it is written alone (Celery sends the rest), or else as a crash.
         """
         broken = replace(tried, outcome=crashed(held), made=[])
-        for outcome, claimed in ((tried, follow), (tried, None)):
+        for outcome, claimed in ((tried, follow), (tried, None)) if follow else ((tried, None),):
             try:
                 return self.house.database.in_turn(partial(self._record, held, outcome, claimed, tree))
             except DatabaseAway:
@@ -231,16 +232,17 @@ class _Run:
     def _record(
         self, held: Claim, tried: Attempted, follow: Next | None, tree: Node | None, connection: Connection
     ) -> _Written:
+        keep = self._keep(held, tried, tree)
         entered = follow.step if follow else None
         with turn(connection, self.job_id, held.step.key, entered=entered, made=held.plan) as job:
             if job is None:
                 return _Written(in_force=False)
-            in_force = self._note(job, held, tried, tree)
+            in_force = self._note(job, held, tried, keep)
             then = self._onward(job, follow) if in_force and follow and isinstance(tried.outcome, Done) else None
             return _Written(in_force, follow, then, self._overtaken(job))
 
-    def _note(self, job: Turn, held: Claim, tried: Attempted, tree: Node | None) -> bool:
-        """Whether the attempt was in force. `tree`: of the hand that it was a part of."""
+    def _note(self, job: Turn, held: Claim, tried: Attempted, keep: Mapping[str, Any] | None) -> bool:
+        """Whether the attempt was in force."""
         in_force = records.write(
             job,
             held,
@@ -248,13 +250,15 @@ class _Run:
             made_assets=tried.made,
             provider=tried.provider,
             passed_over=tried.passed_over,
-            message=self._keep(held, tree) if isinstance(tried.outcome, Again | Wait) else None,
+            message=keep,
         )
         log.info("step recorded", job=held.job_id, step=held.step.key, outcome=type(tried.outcome).__name__)
         return in_force
 
-    def _keep(self, held: Claim, tree: Node | None) -> Mapping[str, Any]:
-        """The message that brings a waiting step back, with what follows it."""
+    def _keep(self, held: Claim, tried: Attempted, tree: Node | None) -> Mapping[str, Any] | None:
+        """The message that brings a waiting step back, with what follows it. `tree`: of the hand it was a part of."""
+        if not isinstance(tried.outcome, Again | Wait):
+            return None
         place = self.course.place
         if tree is not None:
             messages = stencils.messages(Launch(self.job_id, self.number, self.lane, tree))
@@ -266,26 +270,28 @@ class _Run:
 
     def _play(self, hand: Hand) -> Claim | Verdict | Hand | None:
         """Do what is in hand, record all of it, and take what follows in the same transaction."""
-        self.held = hand.held
-        with watch().over(*hand.held, hand=hand) as watched:
-            done = list(self._tries(hand, {each.held.step.key: each for each in watched}))
+        self.claims = hand.claims
+        with watch().over(*hand.claims, hand=hand) as watched:
+            self._try_all(hand, {each.held.step.key: each for each in watched})
+            done = hand.done()
             failpoint("before_record")
-            written = self._write_hand(hand, done)
-            self.held = _held(written.then)
+            outcomes, written = self._write_hand(hand, done)
+            self.claims = _claims_of(written.then)
             failpoint("after_record")
-        self._judge([tried for _, tried in done], written)
+        self._judge(outcomes, written)
         return self._enter(None, written.then)
 
-    def _tries(self, hand: Hand, watched: Mapping[str, Watched]) -> Iterator[tuple[Claim, Attempted]]:
-        for held in hand:
-            if watched[held.step.key].hold is Hold.ENDED:
-                yield held, Attempted(Cancelled(), [], None, [])
-                continue
-            with suppress(LeaseLost):
-                yield held, self._try(held, watched[held.step.key], uuid())
+    def _try_all(self, hand: Hand, watched: Mapping[str, Watched]) -> None:
+        for claim in hand:
+            watch_of = watched[claim.step.key]
+            if watch_of.hold is Hold.ENDED:
+                hand.note(claim, Attempted(Cancelled()))
+            elif watch_of.hold is Hold.KEPT:
+                with suppress(LeaseLost):
+                    hand.note(claim, self._try(claim, watch_of, uuid()))
             failpoint("in_hand")
 
-    def _write_hand(self, hand: Hand, done: Sequence[tuple[Claim, Attempted]]) -> _Written:
+    def _write_hand(self, hand: Hand, done: Sequence[Tried]) -> tuple[Sequence[Outcome], _Written]:
         """Record the outcomes together; where that cannot be, each alone."""
         try:
             return self.house.database.in_turn(partial(self._record_hand, hand, done))
@@ -293,30 +299,49 @@ class _Run:
             raise
         except Exception as error:
             log.error("hand not recorded", job=self.job_id, error=type(error).__name__)
-        for held, tried in done:
-            with suppress(Ignore):
-                self._write(held, tried, None, tree=hand.tree)
+        self._write_each(hand.tree, done)
         launch(self.job_id)
         raise Ignore("the outcomes could not be written together")
 
-    def _record_hand(self, hand: Hand, done: Sequence[tuple[Claim, Attempted]], connection: Connection) -> _Written:
+    def _write_each(self, tree: Node, done: Sequence[Tried]) -> None:
+        for held, tried in done:
+            with suppress(Ignore):
+                self._write(held, tried, None, tree=tree)
+
+    def _record_hand(
+        self, hand: Hand, done: Sequence[Tried], connection: Connection
+    ) -> tuple[Sequence[Outcome], _Written]:
+        """The outcomes that were in force, and what follows. May be run twice."""
+        kept = [(held, tried, self._keep(held, tried, hand.tree)) for held, tried in done]
         keys = [held.step.key for held, _ in done]
-        plan = hand.held[0].plan
-        sought = _sought(plan, self._quick(prune(hand.tree, keys)))
+        sought = _sought(hand.claims[0].plan, self._quick(prune(hand.tree, keys)))
         with turn(connection, self.job_id, *keys, *sought) as job:
             if job is None:
-                return _Written(in_force=False)
-            satisfied = {
-                held.step.key
-                for held, tried in done
-                if self._note(job, held, tried, hand.tree) and isinstance(tried.outcome, Done)
-            }
-            others = {held.step.key for held in hand.held} - satisfied
-            # first what others go on with, for what joins it with ours is left then
-            left = prune(without(hand.tree, others), satisfied)
+                return [], _Written(in_force=False)
+            noted = [(held, tried) for held, tried, keep in kept if self._note(job, held, tried, keep)]
+            satisfied = {held.step.key for held, tried in noted if isinstance(tried.outcome, Done)}
+            # first without what others have, for what joins it with ours is left then
+            left = prune(without(hand.tree, {claim.step.key for claim in hand.claims} - satisfied), satisfied)
             overtaken = self._overtaken(job)
-            then = self._begin(job, Move(Launch(job.id, self.number, job.lane, left))) or self._advance(job)
-            return _Written(True, None, then, overtaken)
+            then = self._onto(job, left) if job.active and not overtaken else None
+            failpoint("before_commit")
+            return [tried.outcome for _, tried in noted], _Written(True, None, then, overtaken)
+
+    def _onto(self, job: Turn, left: Node) -> _Moved:
+        """What follows a hand: more of the tree that it came from, or else the next launch."""
+        if self._launched(job) or left == EMPTY:
+            return self._advance(job)
+        return self._begin(job, Move(Launch(job.id, self.number, job.lane, left))) or self._advance(job)
+
+    def _relieve(self, tree: Node, done: Sequence[Tried], rest: Sequence[Claim]) -> None:
+        """A step in hand takes long: what was done before it is recorded, and all else is for others."""
+        try:
+            self._write_each(tree, done)
+            if rest:
+                self.house.database.in_turn(lambda connection: claims.let_go(connection, rest))
+            launch(self.job_id)
+        except (DatabaseAway, SQLAlchemyError) as error:
+            log.warning("hand not relieved", job=self.job_id, error=type(error).__name__)
 
     def _follow(self) -> Claim | Verdict | Hand | None:
         """The step under way was done before: go on with what follows it."""
@@ -376,51 +401,50 @@ class _Run:
     def _begin(self, job: Turn, move: Move) -> _Moved | None:
         """Take what is quick in hand; else claim the first step if it is light, and have the others sent.
 
-        None: nothing of it is left to us.
+        None: all of it was there already, so that what comes after it can begin.
         """
         assert move.launch is not None
-        tree = move.launch.tree
+        number, tree = move.launch.number, move.launch.tree
+        missing = False
         while ready := self._free(job, self._quick(tree)):
-            number = move.launch.number
             taken = {
-                step.key: claims.take(job, self._message(step.key, NOWHERE, number, follows=True)) for step in ready
+                step.key: claims.take(job, self._message(step.key, self._mine(), number, follows=True))
+                for step in ready
             }
-            held = [claim for claim in taken.values() if isinstance(claim, Claim)]
+            mine = [claim for claim in taken.values() if isinstance(claim, Claim)]
             satisfied = {key for key, claim in taken.items() if claim is Verdict.SATISFIED}
-            others = taken.keys() - satisfied - {claim.step.key for claim in held}
+            others = taken.keys() - satisfied - {claim.step.key for claim in mine}
+            missing = missing or bool(others)
             tree = prune(without(tree, others), satisfied)
-            if held:
-                return _Moved(move, hand=Hand(tree, held, self._relieve))
+            if mine:
+                return _Moved(move, hand=Hand(tree, mine, partial(self._relieve, tree)))
         if tree == EMPTY:
-            return None
+            return _Moved(move) if missing else None
         ahead, *beside = messages = stencils.messages(replace(move.launch, tree=tree))
         if self._bears(STAGES[ahead["name"]]):
-            _, key, number = ahead["args"]
-            claim = claims.take(job, self._message(key, Place.of(ahead), number, follows=True))
+            _, key, _ = ahead["args"]
+            # under our own name, which is the same if this has to be done again
+            claim = claims.take(job, self._message(key, self._mine(ahead), number, follows=True))
             if isinstance(claim, Claim):
                 return _Moved(move, beside, ahead, claim)
             if claim is Verdict.EARLY:
                 messages = beside  # whoever completes what it reads goes on with it
         return _Moved(move, messages)
 
+    def _mine(self, message: Mapping[str, Any] | None = None) -> Place:
+        """Of a step that we take without its message, in whose place we are then."""
+        return replace(Place.of(message) if message else NOWHERE, owner=self.owner)
+
     def _free(self, job: Turn, steps: Sequence[Step]) -> Sequence[Step]:
-        """Those that can be taken without a word about who had them before."""
-        ours = self._message("", NOWHERE, self.number).holder
+        """Those that nobody has or had when they were lost."""
+        ours = self._message("", self._mine(), self.number)
 
         def free(row: Seen) -> bool:
-            return row.owner == ours or row.status not in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED)
+            taken = row.status in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.FAILED)
+            return not taken or ours.holds(row)
 
         job.read(*_sought(job.plan, steps))
         return [step for step in steps if free(job.seen[step.key])]
-
-    def _relieve(self, rest: Sequence[Claim]) -> None:
-        """Others may do these: the step before them takes long."""
-        holder = self._message("", NOWHERE, self.number).holder
-        try:
-            self.house.database.in_turn(lambda connection: claims.let_go(connection, rest, holder=holder))
-            launch(self.job_id)
-        except (DatabaseAway, SQLAlchemyError) as error:
-            log.warning("hand not relieved", job=self.job_id, error=type(error).__name__)
 
     def _enter(self, follow: Next | None, then: Claim | Verdict | _Moved | None) -> Claim | Verdict | Hand | None:
         if then is None or then is Verdict.ALONE:
@@ -430,27 +454,27 @@ class _Run:
             return None
         if isinstance(then, Verdict) and then is not Verdict.SATISFIED:
             return then
-        self.held = held = _held(then)
-        if not held:
+        self.claims = mine = _claims_of(then)
+        if not mine:
             if not self._go(follow, then) or then is not Verdict.SATISFIED:
                 return None
             self.step = (follow.step if follow else None) or self.step
             return then
-        with watch().over(*held) as watched:  # the broker may let us wait
+        with watch().over(*mine) as watched:  # the broker may let us wait
             try:
                 went = self._go(follow, then)
             except BaseException:
-                self._give_back(held)
+                self._give_back(mine)
                 raise
         if not went:
-            self._give_back(held)
+            self._give_back(mine)
             return None
         if isinstance(then, _Moved) and then.hand is not None:
             return then.hand
         if watched[0].hold is Hold.LOST:
             raise Ignore("somebody else has the step")
-        self.step = held[0].step.key
-        return held[0]
+        self.step = mine[0].step.key
+        return mine[0]
 
     def _go(self, follow: Next | None, then: Claim | Verdict | _Moved) -> bool:
         """Send what stands beside what was claimed. False: the sweeper will, and what was claimed with it."""
@@ -462,16 +486,18 @@ class _Run:
             failpoint("after_launch")
         if not send(self.job_id, then.move, then.messages):
             return False
-        if _held(then) and then.move.launch is not None:
+        if _claims_of(then) and then.move.launch is not None:
             self.number = then.move.launch.number
             self.course.go(Place.of(then.entered) if then.entered else NOWHERE)
         return True
 
-    def _give_back(self, held: Sequence[Claim]) -> None:
+    def _give_back(self, mine: Sequence[Claim]) -> None:
         """So that whoever gets the message next can have the steps at once."""
+        if not mine:
+            return
 
         def give_back(session: Session) -> None:
-            for each in held:
+            for each in mine:
                 claims.give_back(session, each)
 
         try:
@@ -489,7 +515,7 @@ class _Run:
             self.job_id,
             step,
             number,
-            place.owner or self.owner,
+            place.owner,
             self.delivery,
             self.course.redelivered,
             keep,
@@ -499,9 +525,9 @@ class _Run:
         )
 
 
-def _held(then: Claim | Verdict | _Moved | None) -> Sequence[Claim]:
+def _claims_of(then: Claim | Verdict | _Moved | None) -> Sequence[Claim]:
     if isinstance(then, _Moved) and then.hand is not None:
-        return then.hand.held
+        return then.hand.claims
     claim = then.claim if isinstance(then, _Moved) else then
     return (claim,) if isinstance(claim, Claim) else ()
 

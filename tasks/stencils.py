@@ -71,7 +71,7 @@ def send(app: Celery, made: Iterable[dict[str, Any]]) -> None:
             app.send_task(**message, producer=posting.producer(app))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _canvas(tree: Node, lane: str) -> str:
     """The messages of a launch, as JSON."""
     collector = _Collector()

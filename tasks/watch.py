@@ -33,13 +33,11 @@ class Watched:
         self.hold = Hold.KEPT
         self.due = monotonic() + claims.RENEWAL_S
         self.body: Body | None = None
-        self._stopped = False
 
     def keep_to_limit(self) -> None:
         """Stop the body if it has taken longer than its stage may."""
         limit = self.held.step.stage.limit.total_seconds()
-        if self.body is not None and not self._stopped and monotonic() - self.body.begun > limit:
-            self._stopped = True
+        if self.body is not None and monotonic() - self.body.begun > limit:
             self.body.interrupt()
 
     def end(self, hold: Hold) -> None:
@@ -66,7 +64,7 @@ class Watch:
     def over(self, *held: Claim, hand: Hand | None = None) -> Iterator[list[Watched]]:
         """Hold the steps' leases until their outcomes are written, however long the database keeps us waiting."""
         steps = [Watched(each) for each in held]
-        hands = {hand} if hand else set()
+        hands = set() if hand is None else {hand}
         with self._changing:
             self._steps.update(steps)
             self._hands.update(hands)

@@ -127,12 +127,14 @@ def faultless(expected: Expected) -> Inspection:
 
 
 def obey(text: str) -> None:
-    """A line may ask for trouble: `raise MemoryError`, `sleep`, `die until <file>` is there."""
+    """A line may ask for trouble: `raise MemoryError`, `sleep`, `die until <file>` is there, or `fail until` it is."""
     troubles = {"MemoryError": MemoryError, "SystemExit": SystemExit, "TextNotSpeakable": TextNotSpeakable}
     if text.startswith("raise "):
         raise troubles[text.removeprefix("raise ")]("as asked")
     if text.startswith("sleep"):
         time.sleep(float(text.removeprefix("sleep") or NAP_S))
+    if text.startswith("fail until ") and not Path(text.removeprefix("fail until ")).exists():
+        raise MemoryError
     if text == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if text.startswith("die until ") and not Path(text.removeprefix("die until ")).exists():

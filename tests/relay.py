@@ -1,4 +1,4 @@
-"""A line to a broker that can be cut, and on which answers can be held back."""
+"""A line to a server that can be cut, and on which answers can be held back."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Relay:
-    """`url` leads to the broker as long as nobody cuts the line."""
+    """`url` leads to the server as long as nobody cuts the line."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -22,7 +22,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold_answers(self) -> None:
-        """What the broker says stays here until the line is cut."""
+        """What the server says stays here until the line is cut."""
         self._answers.clear()
 
     def cut(self) -> None:
@@ -42,10 +42,10 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                broker = socket.create_connection(self._target)
-                self._lines += [client, broker]
-                threading.Thread(target=self._pass, args=(client, broker, None), daemon=True).start()
-                threading.Thread(target=self._pass, args=(broker, client, self._answers), daemon=True).start()
+                server = socket.create_connection(self._target)
+                self._lines += [client, server]
+                threading.Thread(target=self._pass, args=(client, server, None), daemon=True).start()
+                threading.Thread(target=self._pass, args=(server, client, self._answers), daemon=True).start()
 
     @staticmethod
     def _pass(source: socket.socket, target: socket.socket, allowed: threading.Event | None) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +50,19 @@ class Running:
 
         eventually(found, within=60, what=f"{step} runs")
 
-    def cancel(self, job_id: str) -> None:
-        """The job, and with it its speech, which is under way."""
+    def reached(self, job_id: str, status: str, *steps: str) -> None:
+        def found() -> bool:
+            rows = inline.rows(self.database, job_id)
+            return all(step in rows and rows[step].status == status for step in steps)
+
+        eventually(found, within=60, what=f"{steps} are {status}")
+
+    def cancel(self, job_id: str, step: str = "scene/1/speech") -> None:
+        """The job, and with it its step, which is under way."""
         self.database.in_turn(lambda connection: jobs.cancel(connection, job_id, client=inline.CLIENT))
 
         def cancelled() -> bool:
-            return inline.rows(self.database, job_id)["scene/1/speech"].status == "cancelled"
+            return inline.rows(self.database, job_id)[step].status == "cancelled"
 
         eventually(cancelled, within=30, what="the step is cancelled")
 
@@ -72,8 +79,13 @@ class Running:
 
 
 @contextmanager
-def open_running(servers: Servers, broker_url: str, folder: Path, *, pool: int = 2) -> Iterator[Running]:
-    """A worker of so many processes, one for maintenance with beat, and an avatar; failpoints are in the folder."""
+def open_running(
+    servers: Servers, broker_url: str, folder: Path, *, pool: int = 2, line: Callable[[str], str] = str
+) -> Iterator[Running]:
+    """A worker of so many processes, one for maintenance with beat, and an avatar; failpoints are in the folder.
+
+    `line` gives the address at which the first of them finds the database.
+    """
     (folder / "failpoints").mkdir()
     name = servers.databases.clone()
     environment = {
@@ -85,7 +97,8 @@ def open_running(servers: Servers, broker_url: str, folder: Path, *, pool: int =
         "LIKENESS_FAILPOINTS": str(folder / "failpoints"),
     }
     database = Database(environment["LIKENESS_DATABASE_URL"])
-    steps = processes.worker("avatar,marketing,callback", environment, folder, processes=pool)
+    own = environment | {"LIKENESS_DATABASE_URL": line(environment["LIKENESS_DATABASE_URL"])}
+    steps = processes.worker("avatar,marketing,callback", own, folder, processes=pool)
     sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
     try:
         for each in (steps, sweeper):

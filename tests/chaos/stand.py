@@ -20,7 +20,7 @@ from psycopg2.extras import RealDictCursor
 
 from db.schema import upgrade
 from pipeline.ports import CAPABILITIES
-from tests import paid
+from tests import failpoints, paid
 from tests.api import picture
 from tests.chaos.receiver import SECRET, Receiver, open_receiver
 from tests.chaos.supervisor import Supervisor
@@ -256,9 +256,7 @@ class Stand:
 
     def arm(self, point: str, fault: str) -> None:
         """Whoever comes by this point first does this: `kill_child`, `kill_worker`, `pause`."""
-        unseen = self.folder / "failpoints" / f"{point}.new"
-        unseen.write_text(fault)
-        unseen.rename(self.folder / "failpoints" / point)
+        failpoints.arm(self.folder / "failpoints", point, fault)
 
     def struck(self, point: str) -> bool:
         folder = self.folder / "failpoints"

@@ -1,14 +1,17 @@
 """What a worker takes at once, and what it knows of its stages' paces."""
 
 import threading
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
 from db.claims import Claim
 from pipeline.graph import EMPTY
+from pipeline.outcome import Cancelled
 from pipeline.routes import STAGES
 from tasks import hand
+from tasks.attempted import Attempted
 from tasks.hand import QUICK_S, RECENT, Hand, Paces
 
 
@@ -38,23 +41,58 @@ def test_one_slow_body_is_remembered_for_as_many() -> None:
     assert paces.quick(speech)
 
 
-def test_what_has_not_begun_when_a_body_is_slow_goes_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    relieved: list[Any] = []
-    told = threading.Event()
+@dataclass
+class Relief:
+    """What it was called with."""
 
-    def relief(rest: Any) -> None:
-        relieved.extend(rest)
-        told.set()
+    done: list[Any] = field(default_factory=list)
+    rest: list[Any] = field(default_factory=list)
+    told: threading.Event = field(default_factory=threading.Event)
 
-    first, *rest = held = claims(3)
-    taken = Hand(EMPTY, held, relief)
+    def __call__(self, done: Any, rest: Any) -> None:
+        self.done, self.rest = list(done), list(rest)
+        self.told.set()
+
+
+def test_when_a_body_is_slow_others_get_what_is_done_and_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    relief = Relief()
+    one, two, *rest = claims(4)
+    tried = Attempted(Cancelled())
+    taken = Hand(EMPTY, [one, two, *rest], relief)
     playing = iter(taken)
-    assert next(playing) == first
+    assert next(playing) == one
+    taken.note(one, tried)
+    assert next(playing) == two
     assert not taken.slow
     monkeypatch.setattr(hand, "SLOW_S", -1.0)
     assert taken.slow
-    assert list(taken.relieve()) == rest
-    assert told.wait(10)
-    assert relieved == rest
+    assert taken.relieve() == [one, *rest]
+    assert relief.told.wait(10)
+    assert (relief.done, relief.rest) == ([(one, tried)], rest)
     assert list(playing) == []
+    taken.note(two, tried)
+    assert not taken.slow
+    assert list(taken.relieve()) == []
+    assert list(taken.done()) == [(two, tried)]
+
+
+def test_a_slow_body_that_is_alone_in_a_hand_is_no_reason_for_all_else_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    relief = Relief()
+    taken = Hand(EMPTY, claims(1), relief)
+    next(iter(taken))
+    monkeypatch.setattr(hand, "SLOW_S", -1.0)
+    taken.relieve()
+    assert relief.told.wait(10)
+    assert (relief.done, relief.rest) == ([], [])
+
+
+def test_what_is_being_recorded_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    relief = Relief()
+    (one,) = held = claims(1)
+    taken = Hand(EMPTY, held, relief)
+    next(iter(taken))
+    taken.note(one, Attempted(Cancelled()))
+    assert len(taken.done()) == 1
+    monkeypatch.setattr(hand, "SLOW_S", -1.0)
+    assert not taken.slow
     assert list(taken.relieve()) == []
