@@ -21,6 +21,7 @@ from pipeline.timeline import Cue
 from providers.local import ffmpeg, motion
 from providers.local.faces import Array
 from providers.local.framing import SHOTS
+from providers.local.memory import give_back
 from providers.local.neutral import person
 from providers.local.photo import decode
 from providers.local.render import INSERT, Cutaway, Scene, write
@@ -66,6 +67,8 @@ class LocalPortrait:
                 staging.title,
             )  # fmt: skip
             write(scene, folder)
+            del cutout, behind, scene  # the renderers have them now
+            give_back()
             parts = self._draw(folder, frames, frame)
             clip = _joined(parts, sound, frames, frame, folder)
             made_from = [neutral.cutout or neutral.image, speech.audio, speech.phonemes, backdrop]
