@@ -4,11 +4,14 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic, sleep
+from typing import IO
 
 import numpy as np
 
@@ -18,9 +21,10 @@ from pipeline.frame import Frame
 from pipeline.ports import PLAIN, AssetStore, Footage, Insert, Neutral, Staging, Utterance
 from pipeline.poses import NEUTRAL
 from pipeline.timeline import Cue
-from providers.local import ffmpeg, motion
+from providers.local import cores, ffmpeg, motion
 from providers.local.faces import Array
 from providers.local.framing import SHOTS
+from providers.local.memory import give_back
 from providers.local.neutral import person
 from providers.local.photo import decode
 from providers.local.render import INSERT, Cutaway, Scene, write
@@ -31,6 +35,8 @@ MOST_WORKERS = 2  # a machine that runs one job should not be filled by one scen
 LEAST_FRAMES = 40  # for which another process is worth its start
 FRAME_S = 2.0  # a frame takes 0.03 s; this is for the worst of machines
 START_S = 60.0
+POLL_S = 0.02  # half a frame: nobody notices
+PATIENCE_S = 120.0  # most scenes are drawn in it; who has a core for longer may be stuck, and stops nobody else
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,9 +45,7 @@ class LocalPortrait:
 
     def __init__(self, assets: AssetStore, *, workers: int = MOST_WORKERS) -> None:
         self.assets = assets
-        self.workers = max(
-            1, min(workers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers)
-        )
+        self.workers = max(1, min(workers, cores.count()))
 
     def speak(
         self, neutral: Neutral, speech: Utterance, *, backdrop: Asset, shot: str, frame: Frame, cues: Sequence[Cue],
@@ -66,6 +70,8 @@ class LocalPortrait:
                 staging.title,
             )  # fmt: skip
             write(scene, folder)
+            del cutout, behind, scene  # the renderers have them now
+            give_back()
             parts = self._draw(folder, frames, frame)
             clip = _joined(parts, sound, frames, frame, folder)
             made_from = [neutral.cutout or neutral.image, speech.audio, speech.phonemes, backdrop]
@@ -82,46 +88,39 @@ class LocalPortrait:
         return Cutaway(first, stop - first, insert.picture_in_picture, insert.typed)
 
     def _draw(self, folder: Path, frames: int, frame: Frame) -> list[Path]:
-        """The scene's parts, in order, each drawn by a process of its own."""
+        """The scene's parts, in order, each drawn by a process of its own, at once or in turn as cores are free. How
+        many parts there are does not depend on that: the clip stays the same."""
         count = max(1, min(self.workers, frames // LEAST_FRAMES))
         bounds = [frames * i // count for i in range(count + 1)]
         parts = [folder / f"part-{i}.mp4" for i in range(count)]
-        running: list[subprocess.Popen[bytes]] = []
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-            "OPENBLAS_NUM_THREADS": "1",  # numpy's: its second thread mostly spins
-        }
+        waiting = list(zip(parts, bounds, bounds[1:], strict=False))
+        running: dict[Path, subprocess.Popen[bytes]] = {}
+        held: list[IO[bytes]] = []
+        patient_until = monotonic() + PATIENCE_S
+        timeout = PATIENCE_S + START_S * count + FRAME_S * frames
+        until = monotonic() + timeout
         try:
-            for part, first, stop in zip(parts, bounds, bounds[1:], strict=False):
-                command = [
-                    sys.executable,
-                    "-m",
-                    "providers.local.render",
-                    str(folder),
-                    str(first),
-                    str(stop),
-                    str(part),
-                    str(os.getpid()),
-                ]
-                running.append(
-                    subprocess.Popen(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.PIPE,
-                        env=environment,
+            while waiting or running:
+                if len(held) == len(running) and waiting and (core := cores.take()):
+                    held.append(core)
+                if waiting and (len(held) > len(running) or monotonic() > patient_until):
+                    part, first, stop = waiting.pop(0)
+                    running[part] = _renderer(folder, first, stop, part)
+                for part in [part for part, process in running.items() if process.poll() is not None]:
+                    _check(running.pop(part).returncode, part)
+                while not waiting and len(held) > len(running):
+                    held.pop().close()
+                if monotonic() > until:
+                    raise RenderFailed(
+                        f"Drawing the frames took longer than {timeout:.0f} s. Try again when the machine is less busy."
                     )
-                )
-            for process in running:
-                _ended(process, START_S + FRAME_S * frames)
+                sleep(POLL_S)
         finally:
-            for process in running:
-                if process.poll() is None:
-                    process.kill()
+            for process in running.values():
+                process.kill()
                 process.wait()
-                if process.stderr:
-                    process.stderr.close()
+            for core in held:
+                core.close()
         return parts
 
     def _keep(self, clip: Path, frames: int, frame: Frame, made_from: Sequence[Asset]) -> Footage:
@@ -155,20 +154,34 @@ def loudness(sound: Path) -> Array:
     return np.asarray(np.clip(0.5 * level / max(usual, 1.0), 0, 1))
 
 
-def _ended(process: subprocess.Popen[bytes], timeout: float) -> None:
-    try:
-        _, said = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise RenderFailed(
-            f"Drawing the frames took longer than {timeout:.0f} s. Try again when the machine is less busy."
-        ) from None
-    if process.returncode == -9:
+def _renderer(folder: Path, first: int, stop: int, part: Path) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's: its second thread mostly spins
+    }
+    command = [
+        sys.executable, "-m", "providers.local.render", str(folder), str(first), str(stop), str(part), str(os.getpid()),
+    ]  # fmt: skip
+    with _log(part).open("wb") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=environment
+        )
+
+
+def _log(part: Path) -> Path:
+    return part.with_suffix(".log")
+
+
+def _check(status: int, part: Path) -> None:
+    if status == -signal.SIGKILL:
         raise OutOfMemory(
             "The renderer was killed, most likely for lack of memory. Use a smaller format, "
             "or fewer processes (AVATAR_PROCESSES, MARKETING_PROCESSES)."
         )
-    if process.returncode:
-        raise RenderFailed("The frames could not be drawn: " + ffmpeg.last_words(said.decode("utf-8", "replace"), 1))
+    if status:
+        said = _log(part).read_text(encoding="utf-8", errors="replace")
+        raise RenderFailed("The frames could not be drawn: " + ffmpeg.last_words(said, 1))
 
 
 def _joined(parts: Sequence[Path], sound: Path, frames: int, frame: Frame, folder: Path) -> Path:

@@ -35,7 +35,7 @@ class Mouth:
         )  # fmt: skip
         left, top, right, bottom = self.box
         self.size = right - left, bottom - top
-        self.patch = picture[top:bottom, left:right]
+        self.patch = picture[top:bottom, left:right].copy()  # a view would keep the whole picture: 23 MB at 1080p
         ys, xs = np.mgrid[top:bottom, left:right].astype(np.float32)
         self.grid = mesh.local(np.dstack([xs, ys])).astype(np.float32)
         self.light = self._light()

@@ -8,11 +8,10 @@ import ctypes
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,17 @@ from pipeline.errors import RenderFailed
 from pipeline.frame import Frame
 from pipeline.ports import Title
 from pipeline.timeline import Cue, Word
-from providers.local import ffmpeg
 from providers.local.arrangement import arrange
 from providers.local.compositor import Compositor, Shown
 from providers.local.faces import Array, Face
+from providers.local.memory import give_back
 from providers.local.motion import Performance
 from providers.local.overlay import Overlay
-from providers.local.reel import Reel
+from providers.local.reel import Encoder, Reel
 from providers.local.stances import STANCES, leaned
 
 INSERT = "insert.mp4"
+NOTHING = np.zeros((0, 0, 4), np.uint8)
 CROSS_S = 0.24  # between the speaker and a cutaway
 FADE_S = 0.28  # to black, and from it
 PARENT_DIED = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -114,43 +114,33 @@ def read(folder: Path) -> Scene:
         )  # fmt: skip
 
 
-def draw(scene: Scene, frames: Sequence[int], out: Path, folder: Path) -> None:
-    """Encode these frames, H.264 in MP4, without sound. Raises RenderFailed."""
+def draw(folder: Path, frames: Sequence[int], out: Path) -> None:
+    """Encode these frames of the scene in a folder, H.264 in MP4, without sound. Raises RenderFailed."""
+    scene = read(folder)
     frame = scene.frame
     stance = STANCES[scene.stance]
     cutout, face = leaned(scene.cutout, scene.face, stance.lean)
     framed = arrange(face, cutout.shape[0], scene.shot, frame, stance, scene.title)
     compositor = Compositor(cutout, face, framed.placement, scene.backdrop, frame, framed.shot)
     overlay = Overlay(frame, scene.cues, title=scene.title, title_at=framed.title_at, **_times(scene))
-    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{frame.width}x{frame.height}", "-r", str(frame.fps)]
-    command = [
-        ffmpeg.executable(), "-hide_banner", "-nostats", "-loglevel", "error", "-y", *raw,
-        "-color_range", "tv", "-colorspace", "bt709", "-i", "pipe:0",
-        *ffmpeg.video(frame.fps), *ffmpeg.BITEXACT, str(out),
-    ]  # fmt: skip
-    encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert encoder.stdin
-    try:
-        with ExitStack() as opened:
-            insert = opened.enter_context(Reel(folder / INSERT, frame)) if scene.cutaway else None
-            for number in frames:
-                encoder.stdin.write(
-                    compositor.frame(
-                        scene.performance.pose(number),
-                        scene.performance.head(number),
-                        overlay.at((number + 0.5) / frame.fps),
-                        shown=_shown(scene.cutaway, insert, number, frame.fps),
-                        light=scene.light(number),
-                    )
+    del cutout  # the compositor has its own, at the frame's scale
+    scene = replace(scene, cutout=NOTHING, backdrop=NOTHING)
+    give_back()
+    with ExitStack() as opened:
+        encoder = opened.enter_context(Encoder(out, frame))
+        insert = None
+        if scene.cutaway:
+            insert = opened.enter_context(Reel(folder / INSERT, frame, scene.cutaway.frames))
+        for number in frames:
+            encoder.write(
+                compositor.frame(
+                    scene.performance.pose(number),
+                    scene.performance.head(number),
+                    overlay.at((number + 0.5) / frame.fps),
+                    shown=_shown(scene.cutaway, insert, number, frame.fps),
+                    light=scene.light(number),
                 )
-    except BrokenPipeError:
-        pass  # ffmpeg says why below
-    except BaseException:
-        encoder.kill()
-        raise
-    _, said = encoder.communicate()
-    if encoder.returncode:
-        raise RenderFailed("The frames could not be encoded: " + ffmpeg.last_words(said.decode("utf-8", "replace")))
+            )
 
 
 def _shown(cutaway: Cutaway | None, insert: Reel | None, number: int, fps: int) -> Shown | None:
@@ -182,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     folder, first, stop, out, parent = arguments
     die_with_parent(int(parent))
     try:
-        draw(read(Path(folder)), range(int(first), int(stop)), Path(out), Path(folder))
+        draw(Path(folder), range(int(first), int(stop)), Path(out))
     except RenderFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

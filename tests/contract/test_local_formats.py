@@ -20,7 +20,7 @@ from providers.local.motion import perform
 from providers.local.neutral import LocalNeutral, person
 from providers.local.overlay import captions_top
 from providers.local.photo import decode
-from providers.local.render import Scene, draw
+from providers.local.render import Scene, draw, write
 from providers.local.sample import nameless, portrait
 from providers.local.visemes import Phoneme
 from tests.shelf import FolderStore
@@ -125,7 +125,8 @@ def test_the_name_covers_no_face(
     with store.open(backdrop) as file:
         behind = decode(file)
     scene = Scene(cutout, face, behind, performance, shot, frame, (), title=Title("Ada Example", "Host of the show"))
-    draw(scene, (before, during), tmp_path / "frames.mp4", tmp_path)
+    write(scene, tmp_path)
+    draw(tmp_path, (before, during), tmp_path / "frames.mp4")
     plain, titled = shown(tmp_path / "frames.mp4", frame)
     rows, columns = np.nonzero(np.abs(titled.astype(int) - plain).max(axis=2) > 60)
     left, right, top, bottom = columns.min(), columns.max(), rows.min(), rows.max()

@@ -21,7 +21,7 @@ from providers.local.b_roll import LocalCutaways
 from providers.local.lip_sync import LocalPortrait
 from providers.local.neutral import LocalNeutral
 from providers.local.pose import LocalPose
-from providers.local.render import draw, read
+from providers.local.render import draw
 from providers.local.sample import portrait
 from tests.shelf import FolderStore
 
@@ -37,7 +37,7 @@ class Here(LocalPortrait):
 
     def _draw(self, folder: Path, frames: int, frame: Frame) -> list[Path]:
         part = folder / "part-0.mp4"
-        draw(read(folder), range(frames), part, folder)
+        draw(folder, range(frames), part)
         return [part]
 
 
