@@ -12,7 +12,7 @@ help:
 	@echo "make demo    a photo and a script become a talking video; needs no server"
 	@echo "make test    everything that must hold, on real PostgreSQL and RabbitMQ"
 	@echo "make chaos   every process and server killed at every place, then at random: 45 minutes (MINUTES=20 CELLS='*')"
-	@echo "make bench   Likeness beside other ways to run the same job: 25 minutes on a quiet machine (BENCH=--quick)"
+	@echo "make bench   Likeness beside other ways to run the same job: 15 minutes on a quiet machine (BENCH=--quick)"
 	@echo "make gallery every route in every shape, as pictures in docs/gallery: about 10 minutes"
 	@echo "make check   lint, types, the direction of imports; a part of make test"
 	@echo "make setup   the virtual environment $(VENV), with exact versions, and the model files"

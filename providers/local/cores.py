@@ -6,9 +6,12 @@ is, as the lock on a file.
 
 import fcntl
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import IO
+
+from pipeline.errors import RenderFailed
 
 
 def count() -> int:
@@ -17,11 +20,10 @@ def count() -> int:
 
 
 def take() -> IO[bytes] | None:
-    """A core, free again when it is closed; None where all are taken."""
-    folder = Path(tempfile.gettempdir()) / f"likeness-cores-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """A core, free again when it is closed; None where all are taken. Raises RenderFailed."""
+    folder = _folder()
     for number in range(count()):
-        lock = (folder / str(number)).open("wb")
+        lock = open(os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")  # noqa: PTH123, SIM115  # whoever has it closes it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -29,3 +31,15 @@ def take() -> IO[bytes] | None:
         else:
             return lock
     return None
+
+
+def _folder() -> Path:
+    """One for each user; where everybody may write, somebody else may have made it first."""
+    folder = Path(tempfile.gettempdir()) / f"likeness-cores-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RenderFailed(
+            "The folder by which renderers are counted is somebody else's. Set TMPDIR to one of the service's own."
+        )
+    return folder
