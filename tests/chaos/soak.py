@@ -106,7 +106,7 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
     seed = random.randrange(2**32) if seed is None else seed
     random.seed(seed)
     print(f"soak of {minutes:g} minutes, seed {seed}", flush=True)
-    first = len(stand.accepted)
+    first, charges, restarts = len(stand.accepted), len(stand.vendor.books()), stand.supervisor.restarts.copy()
     running: list[str] = []
     cancelled: set[str] = set()
     doomed: set[str] = set()
@@ -163,9 +163,11 @@ def run(stand: Stand, *, minutes: float, seed: int | None = None) -> dict[str, A
         "cancelled": len(cancelled),
         "decisions": dict(decisions),
         "faults": dict(happened),
-        "restarts": dict(stand.supervisor.restarts),
-        "charges": len(stand.vendor.books()),
-        "uncertain": stand.ask("SELECT count(*) AS n FROM provider_calls WHERE status = 'uncertain'")[0]["n"],
+        "restarts": dict(stand.supervisor.restarts - restarts),
+        "charges": len(stand.vendor.books()) - charges,
+        "uncertain": stand.ask(
+            "SELECT count(*) AS n FROM provider_calls WHERE status = 'uncertain' AND job_id = ANY(%s)", jobs
+        )[0]["n"],
         "events": stand.ask("SELECT count(*) AS n FROM events WHERE job_id = ANY(%s)", jobs)[0]["n"],
         "settled_s": round(settled_s, 1),
         "flaws": flaws,
