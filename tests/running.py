@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from celery import Celery
@@ -102,7 +103,7 @@ def open_running(
     sweeper = processes.worker("maintenance", environment, folder, processes=1, beat=True)
     try:
         for each in (steps, sweeper):
-            eventually(lambda each=each: each.says("ready."), within=120, what="a worker is ready")  # type: ignore[misc]
+            eventually(partial(each.says, "ready."), within=120, what="a worker is ready")
         found = Running(environment, database, steps, sweeper)
         made = inline.accept(database, inline.avatar_request(inline.upload(database)))
         found.avatar = (found.ended(made).result or {})["avatar_id"]

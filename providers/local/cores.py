@@ -23,7 +23,7 @@ def take() -> IO[bytes] | None:
     """A core, free again when it is closed; None where all are taken. Raises RenderFailed."""
     folder = _folder()
     for number in range(count()):
-        lock = open(os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")  # noqa: PTH123, SIM115  # whoever has it closes it
+        lock = os.fdopen(os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
